@@ -1,0 +1,50 @@
+"""From a canonical checkpoint to a network whose weights are proven to be the file's."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from torch import nn
+
+from benchmarks.backbones.vit import HouseViT
+from benchmarks.checkpoints.canonical import read_canonical
+from benchmarks.checkpoints.card import Card
+from benchmarks.errors import InputError
+
+
+def load_backbone(path: str | os.PathLike[str], drop_path_rate: float = 0.0) -> tuple[HouseViT, Card]:
+    """Build the network that the checkpoint's card describes and load every tensor of the file into it.
+
+    Returns the module in ``eval`` mode and the card. Raises :class:`InputError` when the file is no
+    canonical checkpoint or when its tensors and its card disagree.
+    """
+    tensors, card = read_canonical(path)
+    module = HouseViT(card.architecture, card.resize, drop_path_rate)
+    load_exactly(module, tensors, where=str(path))
+    return module.eval(), card
+
+
+def load_exactly(module: nn.Module, tensors: dict[str, torch.Tensor], where: str) -> None:
+    """Copy ``tensors`` into ``module``: every name once on both sides, every shape equal, or an error."""
+    differences = weight_differences(module, tensors, values=False)
+    if differences:
+        raise InputError(f"{where}: tensors do not fit the network of the card: {'; '.join(differences[:3])}")
+    module.load_state_dict(tensors, strict=True)
+
+
+def weight_differences(module: nn.Module, tensors: dict[str, torch.Tensor], values: bool = True) -> list[str]:
+    """What keeps ``module`` from holding exactly ``tensors``; an empty list when nothing does.
+
+    Compares names, shapes and (with ``values``) every element, after a cast to the module's dtype.
+    """
+    held = module.state_dict()
+    found = [f"{name} is not in the file" for name in held.keys() - tensors.keys()]
+    found += [f"{name} is not in the network" for name in tensors.keys() - held.keys()]
+    for name in sorted(held.keys() & tensors.keys()):
+        ours, theirs = held[name], tensors[name]
+        if ours.shape != theirs.shape:
+            found.append(f"{name} is {list(theirs.shape)} in the file and {list(ours.shape)} in the network")
+        elif values and not torch.equal(ours.cpu(), theirs.to(ours.dtype).cpu()):
+            found.append(f"{name} holds other values than the file")
+    return sorted(found)

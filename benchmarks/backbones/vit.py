@@ -1,0 +1,96 @@
+"""The one vision transformer of the house: timm's, with the position rule of the checkpoint's card."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from timm.models.vision_transformer import VisionTransformer
+from torch import nn
+
+from benchmarks.checkpoints.card import Architecture, ResizeRule
+from benchmarks.errors import InputError
+
+ACTIVATIONS = {"gelu": nn.GELU}
+
+
+def resize_position_table(table: torch.Tensor, old: int, new: tuple[int, int], rule: ResizeRule) -> torch.Tensor:
+    """Resample patch positions ``[1, old*old, D]`` to ``[1, new_h*new_w, D]`` as the card's rule says.
+
+    Done in fp32 and cast back. A table that is already on the asked grid is returned untouched.
+    """
+    if new == (old, old):
+        return table
+    grid = table.reshape(1, old, old, -1).permute(0, 3, 1, 2).float()
+    if rule.offset:
+        # The offset reaches the resampler itself: it samples with this scale, not with new / old.
+        how = {"scale_factor": tuple((side + rule.offset) / old for side in new)}
+    else:
+        how = {"size": new}
+    grid = F.interpolate(grid, mode=rule.mode, align_corners=False, antialias=rule.antialias, **how)
+    if grid.shape[-2:] != new:
+        raise RuntimeError(f"position table came out as {tuple(grid.shape[-2:])}, expected {new}")
+    return grid.permute(0, 2, 3, 1).reshape(1, new[0] * new[1], -1).to(table.dtype)
+
+
+class HouseViT(VisionTransformer):
+    """timm's :class:`VisionTransformer` that takes any image size and follows a card.
+
+    It has timm's ``forward_features`` and ``forward_intermediates`` and timm's parameter names. Two
+    things differ: the position table is resampled by the card's :class:`ResizeRule`, and only the
+    class token may have a row in it (registers never do, as in DINOv2). Images ``[B, 3, H, W]``
+    need sides that are multiples of the patch size.
+    """
+
+    def __init__(self, architecture: Architecture, resize: ResizeRule, drop_path_rate: float = 0.0) -> None:
+        a = architecture
+        if a.mlp != "mlp" or a.activation not in ACTIVATIONS or a.qk_norm:
+            raise InputError(f"the ViT here has no mlp={a.mlp!r} with activation={a.activation!r}, qk_norm={a.qk_norm}")
+        super().__init__(
+            img_size=a.image_size,
+            patch_size=a.patch_size,
+            num_classes=0,
+            global_pool="",
+            embed_dim=a.embed_dim,
+            depth=a.depth,
+            num_heads=a.num_heads,
+            mlp_ratio=(a.mlp_hidden or 4 * a.embed_dim) / a.embed_dim,
+            qkv_bias=a.qkv_bias,
+            init_values=1e-5 if a.layer_scale else None,
+            class_token=a.class_token,
+            no_embed_class=True,
+            reg_tokens=a.registers,
+            final_norm=a.final_norm,
+            dynamic_img_size=True,
+            drop_path_rate=drop_path_rate,
+            norm_layer=partial(nn.LayerNorm, eps=a.eps),
+            act_layer=ACTIVATIONS[a.activation],
+        )
+        self.architecture = architecture
+        self.resize = resize
+        rows = a.position_prefix_rows + a.grid**2
+        self.pos_embed = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, rows, a.embed_dim), std=0.02))
+
+    def _pos_embed(self, x: torch.Tensor) -> torch.Tensor:
+        """Patch tokens ``[B, h, w, D]`` -> ``[B, prefix + h*w, D]`` with positions and prefix tokens."""
+        batch, height, width, _ = x.shape
+        prefix_rows = self.architecture.position_prefix_rows
+        table = resize_position_table(
+            self.pos_embed[:, prefix_rows:], self.architecture.grid, (height, width), self.resize
+        )
+        tokens = [x.flatten(1, 2) + table]
+        if self.reg_token is not None:
+            tokens.insert(0, self.reg_token.expand(batch, -1, -1))
+        if self.cls_token is not None:
+            class_token = self.cls_token + self.pos_embed[:, :prefix_rows] if prefix_rows else self.cls_token
+            tokens.insert(0, class_token.expand(batch, -1, -1))
+        return self.pos_drop(torch.cat(tokens, dim=1))
+
+    def patch_tokens(self, images: torch.Tensor) -> torch.Tensor:
+        """Images ``[B, 3, H, W]`` -> patch tokens ``[B, h*w, D]`` of the last block after the final norm.
+
+        Row-major over the token grid; class and register tokens are left out. A model without a
+        final norm gives the raw output of its last block.
+        """
+        return self.forward_features(images)[:, self.num_prefix_tokens :]

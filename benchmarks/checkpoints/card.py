@@ -1,0 +1,120 @@
+"""The card of a canonical checkpoint: everything about a network that its tensors do not say.
+
+Two files with identical tensor names and shapes can be different networks: the number of heads,
+the epsilon of the norms and the way the position table is resized are in no tensor. The card
+carries them, each with where it was learnt, inside the safetensors metadata and beside the file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmarks.errors import InputError
+
+CARD_VERSION = 1
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+#: Where a fact can come from: read from the file, implied by tensor shapes, looked up in the
+#: method's published facts, or given on the command line.
+PROVENANCES = ("file", "inferred", "table", "user")
+
+
+@dataclass(frozen=True)
+class ResizeRule:
+    """How the method resamples its position table to another token grid.
+
+    ``offset`` is what the DINO family adds to the target size before it divides: the resampler is
+    then given ``scale_factor = (new + offset) / old``. With 0 it is given the target size. The two
+    differ by some percent of the table, so the rule belongs to the checkpoint.
+    """
+
+    mode: str = "bicubic"
+    offset: float = 0.0
+    antialias: bool = False
+
+
+#: The rule of DINO and of everything that descends from it, FLSL included.
+DINO_RESIZE = ResizeRule(offset=0.1)
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A vision transformer, fully specified. Sizes: ``image_size`` and ``patch_size`` in pixels."""
+
+    embed_dim: int
+    depth: int
+    num_heads: int
+    patch_size: int
+    image_size: int
+    kind: str = "vit"
+    mlp_hidden: int | None = None  # None: 4 * embed_dim
+    mlp: str = "mlp"
+    activation: str = "gelu"
+    qkv_bias: bool = True
+    qk_norm: bool = False
+    class_token: bool = False
+    registers: int = 0
+    layer_scale: bool = False
+    final_norm: bool = True
+    eps: float = 1e-6
+    position: str = "learned"  # learned | sincos-mae | sincos-moco
+    position_prefix_rows: int = 0  # 1 when the table has a row for the class token
+
+    def __post_init__(self) -> None:
+        if self.kind != "vit":
+            raise InputError(f"architecture kind {self.kind!r} is not known here: only 'vit' is")
+        if self.embed_dim % self.num_heads:
+            raise InputError(
+                f"{self.num_heads} heads do not divide the embedding width {self.embed_dim}: "
+                "give the right number with --heads"
+            )
+        if self.image_size % self.patch_size:
+            raise InputError(f"patch size {self.patch_size} does not divide the image size {self.image_size}")
+
+    @property
+    def grid(self) -> int:
+        """Tokens along one side of the position table's own (square) grid."""
+        return self.image_size // self.patch_size
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a canonical checkpoint says about itself."""
+
+    method: str
+    architecture: Architecture
+    resize: ResizeRule
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    licence: str = "unknown"
+    source_name: str = ""  # file name of the source; never a path of the machine it was on
+    source_sha256: str = ""
+    branch: str = ""
+    prefix: str = ""
+    #: fact (for instance "num_heads") -> one of :data:`PROVENANCES`
+    provenance: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The card as plain JSON data."""
+        return {"card_version": CARD_VERSION, **dataclasses.asdict(self)}
+
+    @staticmethod
+    def from_dict(data: dict[str, Any], where: str) -> Card:
+        """Rebuild a card from JSON data; :class:`InputError` names ``where`` when it does not fit."""
+        data = dict(data)
+        version = data.pop("card_version", None)
+        if version != CARD_VERSION:
+            raise InputError(f"{where}: card version {version!r} is not known here: convert the source file again")
+        try:
+            data["architecture"] = Architecture(**data["architecture"])
+            data["resize"] = ResizeRule(**data["resize"])
+            for name in ("mean", "std", "notes"):
+                data[name] = tuple(data[name])
+            return Card(**data)
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{where}: the card is incomplete ({error}): convert the source file again") from error

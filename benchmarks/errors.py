@@ -1,0 +1,42 @@
+"""What a command says when its input is not usable: one line, and exit code 2."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+
+
+class InputError(Exception):
+    """The input of a command is not usable.
+
+    The message is one line: what is wrong, where, and what to do about it.
+    """
+
+
+def run_command(main: Callable[[], int | None]) -> None:
+    """Run the body of a command-line tool and turn its outcome into an exit code.
+
+    Exit codes: 0 done, 1 the work failed or a regression was found, 2 the input was not usable
+    (argparse uses 2 for wrong arguments as well), 130 interrupted.
+    """
+    try:
+        code = main()
+    except InputError as error:
+        line = " ".join(str(error).split())
+        print(f"error: {line}", file=sys.stderr)
+        code = 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        code = 130
+    sys.stdout.flush()
+    raise SystemExit(code or 0)
+
+
+def command_parser(description: str, example: str) -> argparse.ArgumentParser:
+    """An argument parser whose ``--help`` ends with an example that can be pasted."""
+    return argparse.ArgumentParser(
+        description=description,
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
