@@ -1,0 +1,129 @@
+"""Student and teacher: a ViT without class token and a projection head, named as the published code names them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from benchmarks.backbones.positions import sincos_mae
+from benchmarks.backbones.vit import HouseViT
+from benchmarks.checkpoints.card import DINO_RESIZE, Architecture
+from pretrain.config import ModelConfig
+from pretrain.meanshift import mean_shift, retrieve_positives, select_queries
+
+
+class UnitNormLinear(nn.Module):
+    """A bias-free linear layer with weight normalisation: rows ``weight_g * weight_v / |weight_v|``.
+
+    The rows are the ``K`` cluster centroids. ``weight_g`` stays at one unless ``learn_norm``.
+    """
+
+    def __init__(self, in_features: int, out_features: int, learn_norm: bool) -> None:
+        super().__init__()
+        self.weight_g = nn.Parameter(torch.ones(out_features, 1), requires_grad=learn_norm)
+        self.weight_v = nn.Parameter(nn.Linear(in_features, out_features, bias=False).weight.detach())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.linear(x, self.weight_g * self.weight_v / self.weight_v.norm(dim=1, keepdim=True))
+
+
+class Head(nn.Module):
+    """DINO's projection head: three-layer MLP, unit length, logits over ``K`` clusters. ``[..., D] -> [..., K]``."""
+
+    def __init__(self, in_dim: int, clusters: int, hidden_dim: int, bottleneck_dim: int, learn_norm: bool) -> None:
+        super().__init__()
+        self.mlp = nn.Sequential(
+            nn.Linear(in_dim, hidden_dim),
+            nn.GELU(),
+            nn.Linear(hidden_dim, hidden_dim),
+            nn.GELU(),
+            nn.Linear(hidden_dim, bottleneck_dim),
+        )
+        for layer in self.mlp:
+            if isinstance(layer, nn.Linear):
+                nn.init.trunc_normal_(layer.weight, std=0.02)
+                nn.init.zeros_(layer.bias)
+        self.last_layer = UnitNormLinear(bottleneck_dim, clusters, learn_norm)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last_layer(F.normalize(self.mlp(x), dim=-1))
+
+
+class Clustered(NamedTuple):
+    """What the student makes of its views: queries and modes ``[M, D]``, logits ``[M, K]``, queries by view size."""
+
+    tokens: torch.Tensor
+    modes: torch.Tensor
+    logits: torch.Tensor
+    groups: list[torch.Tensor]  # one [V*B, Q, D] for each view size, for the teacher to answer
+
+
+class Network(nn.Module):
+    """A ViT with FLSL's head. The same class is student and teacher; parameter names are the published ones."""
+
+    def __init__(self, config: ModelConfig, drop_path_rate: float = 0.0) -> None:
+        super().__init__()
+        architecture = Architecture(
+            embed_dim=config.embed_dim,
+            depth=config.depth,
+            num_heads=config.num_heads,
+            patch_size=config.patch_size,
+            image_size=config.image_size,
+            final_norm=config.final_norm == "tokens",
+            position="sincos-mae" if config.fixed_positions else "learned",
+        )
+        self.backbone = HouseViT(architecture, DINO_RESIZE, drop_path_rate)
+        if config.fixed_positions:
+            self.backbone.pos_embed.data.copy_(sincos_mae(architecture.embed_dim, architecture.grid))
+            self.backbone.pos_embed.requires_grad_(False)
+        self.head = Head(
+            config.embed_dim,
+            config.clusters,
+            config.head_hidden_dim,
+            config.head_bottleneck_dim,
+            learn_norm=not config.unit_centroids,
+        )
+        self.norm = nn.LayerNorm(config.embed_dim, eps=architecture.eps) if config.final_norm == "modes" else None
+
+    def logits(self, modes: torch.Tensor) -> torch.Tensor:
+        """Modes ``[..., D]`` -> cluster logits ``[..., K]``."""
+        return self.head(modes if self.norm is None else self.norm(modes))
+
+    def forward(self, views: list[torch.Tensor], queries: list[torch.Tensor], sa_temperature: float) -> Clustered:
+        """Encode views, sample queries and find their modes (Eq. 4); everything that needs a gradient is in here.
+
+        ``views``: one stack ``[V*B, 3, H, W]`` for each view size, view by view. ``queries``: token
+        indices ``[V*B, Q]`` for each. One forward of the wrapped module means that distributed
+        training sees every gradient.
+        """
+        groups, modes = [], []
+        for images, chosen in zip(views, queries, strict=True):
+            tokens = self.backbone.patch_tokens(images)
+            group = select_queries(tokens, chosen)
+            groups.append(group)
+            modes.append(mean_shift(group, tokens, sa_temperature).flatten(0, 1))
+        all_modes = torch.cat(modes)
+        return Clustered(
+            tokens=torch.cat([group.flatten(0, 1) for group in groups]),
+            modes=all_modes,
+            logits=self.logits(all_modes),
+            groups=groups,
+        )
+
+    @torch.no_grad()
+    def answer(self, images: torch.Tensor, groups: list[torch.Tensor], ca_temperature: float) -> torch.Tensor:
+        """The teacher's part: positives of the student's queries in the teacher view (Eq. 12) -> logits ``[M, K]``."""
+        tokens = self.backbone.patch_tokens(images)
+        positives = [retrieve_positives(group.detach(), tokens, ca_temperature).flatten(0, 1) for group in groups]
+        return self.logits(torch.cat(positives))
+
+
+@torch.no_grad()
+def update_teacher(teacher: Network, student: Network, momentum: float) -> None:
+    """Exponential moving average over every parameter: ``teacher = m * teacher + (1 - m) * student``."""
+    ours = list(teacher.parameters())
+    torch._foreach_mul_(ours, momentum)
+    torch._foreach_add_(ours, list(student.parameters()), alpha=1.0 - momentum)
