@@ -27,9 +27,9 @@ def mean_shift(queries: torch.Tensor, points: torch.Tensor, temperature: float) 
 
 
 def retrieve_positives(queries: torch.Tensor, teacher_tokens: torch.Tensor, temperature: float) -> torch.Tensor:
-    """Positives of ``V`` equally sized student views: queries ``[V*B, Q, D]``, teacher ``[B, N, D]`` -> ``[V*B, Q, D]``.
+    """Positives (Eq. 12) of ``V`` equally sized student views.
 
-    All views of an image look into the same teacher tokens, so their queries go side by side
+    ``queries`` ``[V*B, Q, D]`` and ``teacher_tokens`` ``[B, N, D]`` give ``[V*B, Q, D]``. All views of an image look into the same teacher tokens, so their queries go side by side
     instead of the teacher's tokens being copied for each view. The views are stacked view by view:
     row ``v * B + b`` belongs to image ``b``.
     """

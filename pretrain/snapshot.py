@@ -22,7 +22,9 @@ def load_snapshot(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a file that is no checkpoint
-        raise InputError(f"{path} cannot be resumed from ({type(error).__name__}): move it away to start anew") from error
+        raise InputError(
+            f"{path} cannot be resumed from ({type(error).__name__}): move it away to start anew"
+        ) from error
     if not isinstance(state, dict) or "step" not in state:
         raise InputError(f"{path} is a checkpoint, but not a snapshot of this program: move it away to start anew")
     return state

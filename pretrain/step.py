@@ -49,9 +49,7 @@ def compute_losses(
     """
     found = student(views, queries, values.sa_temperature)
     teacher_logits = teacher.answer(teacher_view, found.groups, values.ca_temperature)
-    return objective(
-        found.tokens, found.modes, found.logits, teacher_logits, values.teacher_temp, values.coefficients
-    )
+    return objective(found.tokens, found.modes, found.logits, teacher_logits, values.teacher_temp, values.coefficients)
 
 
 @torch.no_grad()

@@ -23,11 +23,9 @@ def resize_position_table(table: torch.Tensor, old: int, new: tuple[int, int], r
     if new == (old, old):
         return table
     grid = table.reshape(1, old, old, -1).permute(0, 3, 1, 2).float()
-    if rule.offset:
-        # The offset reaches the resampler itself: it samples with this scale, not with new / old.
-        how = {"scale_factor": tuple((side + rule.offset) / old for side in new)}
-    else:
-        how = {"size": new}
+    # The offset reaches the resampler itself: it samples with this scale, not with new / old.
+    scale = tuple((side + rule.offset) / old for side in new)
+    how = {"scale_factor": scale} if rule.offset else {"size": new}
     grid = F.interpolate(grid, mode=rule.mode, align_corners=False, antialias=rule.antialias, **how)
     if grid.shape[-2:] != new:
         raise RuntimeError(f"position table came out as {tuple(grid.shape[-2:])}, expected {new}")

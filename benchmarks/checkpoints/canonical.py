@@ -57,5 +57,7 @@ def read_canonical(path: str | os.PathLike[str]) -> tuple[dict[str, torch.Tensor
                 raise InputError(f"{path} carries no card: convert it first with tools/convert.py")
             tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118 (not a dict)
     except SafetensorError as error:
-        raise InputError(f"{path} is not a safetensors file ({error}): convert it first with tools/convert.py") from error
+        raise InputError(
+            f"{path} is not a safetensors file ({error}): convert it first with tools/convert.py"
+        ) from error
     return tensors, Card.from_dict(json.loads(metadata[CARD_KEY]), where=str(path))

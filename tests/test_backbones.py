@@ -1,0 +1,69 @@
+"""The house ViT and canonical checkpoints."""
+
+import pytest
+import torch
+
+from benchmarks.backbones import HouseViT, load_backbone
+from benchmarks.backbones.loading import weight_differences
+from benchmarks.backbones.vit import resize_position_table
+from benchmarks.checkpoints.canonical import read_canonical, write_canonical
+from benchmarks.checkpoints.card import DINO_RESIZE, Architecture, ResizeRule
+from benchmarks.controls import write_random_control
+from benchmarks.errors import InputError
+
+
+@pytest.fixture
+def control(tmp_path):
+    path = tmp_path / "control.safetensors"
+    write_random_control(path, seed=0)
+    return path
+
+
+def test_round_trip_is_exact_and_repeatable(control, tmp_path):
+    module, card = load_backbone(control)
+    tensors, _ = read_canonical(control)
+    assert weight_differences(module, tensors) == []
+    write_canonical(tmp_path / "again.safetensors", module.state_dict(), card)
+    assert (tmp_path / "again.safetensors").read_bytes() == control.read_bytes()
+
+
+def test_another_value_is_found(control):
+    module, _ = load_backbone(control)
+    tensors, _ = read_canonical(control)
+    module.blocks[0].attn.qkv.bias.data[3] += 1e-6
+    assert weight_differences(module, tensors) == ["blocks.0.attn.qkv.bias holds other values than the file"]
+
+
+def test_a_missing_tensor_is_refused(control, tmp_path):
+    tensors, card = read_canonical(control)
+    del tensors["blocks.1.norm1.weight"]
+    write_canonical(tmp_path / "holes.safetensors", tensors, card)
+    with pytest.raises(InputError, match=r"blocks\.1\.norm1\.weight is not in the file"):
+        load_backbone(tmp_path / "holes.safetensors")
+
+
+def test_a_text_file_is_refused(tmp_path):
+    path = tmp_path / "x.safetensors"
+    path.write_text("not weights at all")
+    with pytest.raises(InputError, match="is not a safetensors file"):
+        load_backbone(path)
+
+
+@pytest.mark.parametrize("rule", [DINO_RESIZE, ResizeRule(), ResizeRule(antialias=True)])
+def test_a_table_on_its_own_grid_is_untouched(rule):
+    table = torch.randn(1, 36, 8)
+    assert torch.equal(resize_position_table(table, 6, (6, 6), rule), table)
+    # As many tokens, another shape: a resize is needed although the count agrees.
+    assert not torch.equal(resize_position_table(table, 6, (4, 9), rule), table)
+
+
+def test_prefix_tokens_come_first_and_only_the_class_token_has_a_position():
+    architecture = Architecture(
+        16, 1, 2, patch_size=8, image_size=32, class_token=True, registers=3, position_prefix_rows=1
+    )
+    module = HouseViT(architecture, DINO_RESIZE).eval()
+    embedded = module._pos_embed(module.patch_embed(torch.randn(2, 3, 16, 24)))
+    assert embedded.shape == (2, 1 + 3 + 6, 16)
+    assert torch.equal(embedded[0, 0], (module.cls_token + module.pos_embed[:, :1])[0, 0])
+    assert torch.equal(embedded[:, 1:4], module.reg_token.expand(2, -1, -1))
+    assert module.patch_tokens(torch.randn(2, 3, 16, 24)).shape == (2, 6, 16)
