@@ -29,9 +29,9 @@ def mean_shift(queries: torch.Tensor, points: torch.Tensor, temperature: float) 
 def retrieve_positives(queries: torch.Tensor, teacher_tokens: torch.Tensor, temperature: float) -> torch.Tensor:
     """Positives (Eq. 12) of ``V`` equally sized student views.
 
-    ``queries`` ``[V*B, Q, D]`` and ``teacher_tokens`` ``[B, N, D]`` give ``[V*B, Q, D]``. All views of an image look into the same teacher tokens, so their queries go side by side
-    instead of the teacher's tokens being copied for each view. The views are stacked view by view:
-    row ``v * B + b`` belongs to image ``b``.
+    ``queries`` ``[V*B, Q, D]`` and ``teacher_tokens`` ``[B, N, D]`` give ``[V*B, Q, D]``. The views are
+    stacked view by view: row ``v * B + b`` belongs to image ``b``. All views of an image look into the
+    same teacher tokens, so their queries go side by side instead of the tokens being copied.
     """
     batch = teacher_tokens.shape[0]
     views, per_view, width = queries.shape[0] // batch, queries.shape[1], queries.shape[2]
