@@ -1,0 +1,58 @@
+"""Patch features of given inputs: tokens of the last block after the model's final norm."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from benchmarks.backbones import load_backbone
+from benchmarks.checkpoints.convert import canonical
+from benchmarks.errors import InputError, command_parser, run_command
+from benchmarks.files import atomic_path, require_file
+
+BATCH = 16
+
+
+def read_inputs(path: str, patch: int) -> np.ndarray:
+    """float32 ``[B, 3, H, W]`` from a .npy file, with sides that the patch size divides."""
+    path = require_file(path, "inputs file")
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise InputError(f"{path} is not a .npy array ({error}): save it with numpy.save") from error
+    if not isinstance(array, np.ndarray) or array.dtype != np.float32 or array.ndim != 4 or array.shape[1] != 3:
+        found = f"{array.dtype} {list(array.shape)}" if isinstance(array, np.ndarray) else "an archive"
+        raise InputError(f"{path} holds {found}: float32 [B, 3, H, W], already normalised, is needed")
+    if not array.size or array.shape[2] % patch or array.shape[3] % patch:
+        raise InputError(f"{path}: {array.shape[2]}x{array.shape[3]} pixels are no multiple of the patch size {patch}")
+    return array
+
+
+def main() -> int:
+    parser = command_parser(
+        __doc__, "python tools/extract_features.py dino_s16.safetensors inputs.npy --out features.npy"
+    )
+    parser.add_argument("checkpoint", help="canonical checkpoint, or a foreign one (it is converted first)")
+    parser.add_argument("inputs", help=".npy, float32 [B, 3, H, W], already normalised")
+    parser.add_argument("--out", required=True, help=".npy, float32 [B, N, D], patches row-major")
+    parser.add_argument("--heads", type=int, help="attention heads, where the file does not tell")
+    arguments = parser.parse_args()
+    module, card = load_backbone(canonical(arguments.checkpoint, arguments.heads))
+    inputs = read_inputs(arguments.inputs, card.architecture.patch_size)
+    if not arguments.out.endswith(".npy"):
+        raise InputError(f"{arguments.out}: features are written as NAME.npy")
+    with torch.inference_mode():
+        parts = [
+            module.patch_tokens(torch.from_numpy(inputs[i : i + BATCH])).numpy()
+            for i in tqdm(range(0, len(inputs), BATCH), desc="features", unit="batch", disable=len(inputs) <= BATCH)
+        ]
+    features = np.concatenate(parts)
+    with atomic_path(arguments.out) as temporary:
+        np.save(temporary, features)
+    print(f"{arguments.out}: float32 {list(features.shape)} from {card.method}, {card.architecture.num_heads} heads")
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)
