@@ -61,7 +61,9 @@ def sequence_names(root: Path, asked: Sequence[str] | None = None, subset: str =
     for name in names:
         if not (masks / name).is_dir():
             there = sorted(folder.name for folder in masks.iterdir() if folder.is_dir())
-            raise InputError(f"{source} has {name!r}, which is not in {masks}; there: {', '.join(there[:5]) or 'nothing'}")
+            raise InputError(
+                f"{source} has {name!r}, which is not in {masks}; there: {', '.join(there[:5]) or 'nothing'}"
+            )
     return names
 
 

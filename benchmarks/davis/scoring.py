@@ -1,0 +1,194 @@
+"""J and F of DAVIS 2017, semi-supervised, as the official evaluator computes them.
+
+Source: davisvideochallenge/davis2017-evaluation @ ac7c43f. Region similarity J is the IoU of an object's
+masks; boundary accuracy F is the F-measure of their contours under a tolerance of 0.8% of the diagonal.
+The first and the last frame of a sequence are not scored; the means are over objects.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from benchmarks.davis.dataset import VOID, find_root, list_masks, read_mask, sequence_names
+from benchmarks.errors import InputError
+from benchmarks.files import require_folder
+
+#: The tolerance of F as a fraction of the image diagonal.
+BOUNDARY_TOLERANCE = 0.008
+
+#: A frame counts for recall when its value is above this.
+RECALL_THRESHOLD = 0.5
+
+
+@dataclass(frozen=True)
+class ObjectScores:
+    """J and F of one object, one value for each scored frame."""
+
+    j: np.ndarray
+    f: np.ndarray
+
+
+def region_similarity(truth: np.ndarray, prediction: np.ndarray) -> float:
+    """J: intersection over union of two boolean masks ``[H, W]``; 1 where both are empty."""
+    union = np.count_nonzero(truth | prediction)
+    return np.count_nonzero(truth & prediction) / union if union else 1.0
+
+
+def boundary_map(mask: np.ndarray) -> np.ndarray:
+    """The contour of a boolean mask ``[H, W]``: pixels unlike their right, lower or lower right neighbour.
+
+    The last row looks right only, the last column down only, the last corner never counts.
+    """
+    contour = np.zeros_like(mask)
+    contour[:, :-1] |= mask[:, :-1] ^ mask[:, 1:]
+    contour[:-1] |= mask[:-1] ^ mask[1:]
+    contour[:-1, :-1] |= mask[:-1, :-1] ^ mask[1:, 1:]
+    return contour
+
+
+@lru_cache
+def disk(radius: int) -> np.ndarray:
+    """The pixels whose centre is within ``radius`` of the middle one: uint8 ``[2r+1, 2r+1]``."""
+    offsets = np.arange(-radius, radius + 1)
+    return (offsets[:, None] ** 2 + offsets[None] ** 2 <= radius**2).astype(np.uint8)
+
+
+def boundary_accuracy(truth: np.ndarray, prediction: np.ndarray) -> float:
+    """F: the F-measure of two masks' contours; a contour pixel is met by another within the tolerance."""
+    radius = math.ceil(BOUNDARY_TOLERANCE * math.hypot(*truth.shape))
+    contours = [boundary_map(truth), boundary_map(prediction)]
+    counts = [np.count_nonzero(contour) for contour in contours]
+    if not all(counts):
+        # An empty contour is perfectly precise and finds nothing, so two are perfect and one alone scores 0.
+        return float(not any(counts))
+    # Only contour pixels are looked up, and only contour pixels spread: the box around all of them is enough.
+    x, y, width, height = cv2.boundingRect((contours[0] | contours[1]).astype(np.uint8))
+    contours = [contour[y : y + height, x : x + width] for contour in contours]
+    near_truth, near_prediction = (cv2.dilate(contour.astype(np.uint8), disk(radius)) for contour in contours)
+    recall = np.count_nonzero(contours[0] & (near_prediction > 0)) / counts[0]
+    precision = np.count_nonzero(contours[1] & (near_truth > 0)) / counts[1]
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+def statistics(values: np.ndarray) -> tuple[float, float, float]:
+    """Mean, recall and decay of one object's values over its scored frames.
+
+    Decay is the mean of the first quarter minus that of the last. As in the official program the bounds
+    of the quarters are kept in 8 bits, so above 256 scored frames they wrap and decay may be NaN.
+    """
+    bounds = np.round(np.linspace(1, len(values), 5) + 1e-10) - 1
+    bounds = bounds.astype(np.int64).astype(np.uint8)
+    first, last = values[bounds[0] : int(bounds[1]) + 1], values[bounds[3] : int(bounds[4]) + 1]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", category=RuntimeWarning)  # the mean of an empty quarter
+        decay = np.mean(first) - np.mean(last)
+    return float(np.mean(values)), float(np.mean(values > RECALL_THRESHOLD)), float(decay)
+
+
+def score_video(
+    truth: Iterable[np.ndarray], predictions: Iterable[np.ndarray], num_objects: int, name: str
+) -> list[ObjectScores]:
+    """Score the frames given (leave out the first and the last of the video): index masks ``[H, W]`` in pairs.
+
+    ``num_objects`` is the highest index of the first ground-truth mask; objects are matched by index. An index
+    above it in a prediction is an :class:`InputError` (the official program stops there), one that
+    never occurs is an empty mask.
+    """
+    values = []
+    for number, (true, predicted) in enumerate(zip(truth, predictions, strict=True), start=1):
+        if true.shape != predicted.shape:
+            sizes = " and ".join(f"{mask.shape[1]}x{mask.shape[0]}" for mask in (true, predicted))
+            raise InputError(f"{name}, frame {number}: ground truth and prediction have different sizes, {sizes}")
+        if predicted.max() > num_objects:
+            raise InputError(
+                f"{name}, frame {number}: the prediction has index {predicted.max()}, but the sequence has "
+                f"{num_objects} object(s): write 0 for background and 1 to {num_objects} for objects"
+            )
+        pairs = [(true == index, predicted == index) for index in range(1, num_objects + 1)]
+        values.append([(region_similarity(*pair), boundary_accuracy(*pair)) for pair in pairs])
+    if not values:
+        raise InputError(f"{name} has no frame to score: the first and the last are left out, so give at least 3")
+    table = np.array(values).reshape(len(values), num_objects, 2)
+    return [ObjectScores(table[:, index, 0], table[:, index, 1]) for index in range(num_objects)]
+
+
+def summarise(scores: Mapping[str, Sequence[ObjectScores]]) -> dict[str, Any]:
+    """The official figures, as fractions, from the objects of all sequences.
+
+    Keys: ``J&F-Mean``, then Mean, Recall and Decay of ``J`` and of ``F`` (means over objects), then
+    ``per_object`` with ``{"<sequence>_<index>": {"J", "F"}}``. A decay that is not defined is None.
+    """
+    objects = {f"{name}_{index}": one for name, found in scores.items() for index, one in enumerate(found, start=1)}
+    if not objects:
+        raise InputError(f"no object in the first mask of {', '.join(scores)}: is this DAVIS 2017's ground truth?")
+    j, f = (np.array([statistics(getattr(one, measure)) for one in objects.values()]) for measure in "jf")
+    summary: dict[str, Any] = {"J&F-Mean": float(j[:, 0].mean() + f[:, 0].mean()) / 2}
+    for measure, table in (("J", j), ("F", f)):
+        for column, statistic in enumerate(("Mean", "Recall", "Decay")):
+            value = float(table[:, column].mean())
+            summary[f"{measure}-{statistic}"] = None if math.isnan(value) else value
+    summary["per_object"] = {name: {"J": float(j[row, 0]), "F": float(f[row, 0])} for row, name in enumerate(objects)}
+    return summary
+
+
+def truth_of(root: Path, name: str, frames: int | None = None) -> tuple[list[Path], int]:
+    """The mask files of one sequence (of its first ``frames``), and how many objects the first one shows."""
+    masks = list_masks(root, name)[:frames]
+    if len(masks) < 3:
+        raise InputError(f"{name} has {len(masks)} ground-truth mask(s) here: scoring needs at least 3, leave it out")
+    first = read_mask(masks[0])
+    return masks, int(first[first != VOID].max(initial=0))
+
+
+def read_truth(path: Path) -> np.ndarray:
+    """A ground-truth mask with void turned into background, as the official evaluator does."""
+    mask = read_mask(path)
+    return np.where(mask == VOID, 0, mask)
+
+
+def evaluate(
+    davis_root: str | os.PathLike[str],
+    predictions: str | os.PathLike[str] | Mapping[str, Sequence[np.ndarray]],
+    sequences: Sequence[str] | None = None,
+    frames: int | None = None,
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Score label maps against DAVIS 2017; see :func:`summarise` for what comes back.
+
+    Args:
+        davis_root: the folder DAVIS, or one that holds it.
+        predictions: a folder with ``<sequence>/<frame>.png``, or the label maps in memory: for each sequence one
+            ``[H, W]`` for every frame, the first included.
+        sequences: default: the validation list.
+        frames: score the first so many frames of each sequence as if there were no more (not the official rule).
+
+    Raises:
+        InputError: a sequence, a frame or an object does not fit; the message names it.
+    """
+    in_memory = isinstance(predictions, Mapping)
+    if not in_memory:
+        predictions = require_folder(predictions, "folder of predictions")
+    root = find_root(davis_root)
+    scores = {}
+    for name in tqdm(sequence_names(root, sequences), desc="J&F", unit="sequence", disable=not progress):
+        masks, num_objects = truth_of(root, name, frames)
+        if in_memory:
+            if len(predictions.get(name, ())) != len(masks):
+                raise InputError(f"{name}: {len(masks)} masks but {len(predictions.get(name, ()))} predictions")
+            predicted = iter(predictions[name][1:-1])
+        else:
+            folder = require_folder(predictions / name, f"folder of predictions for {name}")
+            predicted = (read_mask(folder / mask.name) for mask in masks[1:-1])
+        scores[name] = score_video(map(read_truth, masks[1:-1]), predicted, num_objects, name)
+    return summarise(scores)

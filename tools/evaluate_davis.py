@@ -1,0 +1,36 @@
+"""Score label maps on DAVIS 2017 (semi-supervised): J, F and J&F as the official evaluator computes them."""
+
+from __future__ import annotations
+
+from benchmarks.davis.scoring import evaluate
+from benchmarks.errors import command_parser, run_command
+from benchmarks.files import write_json
+
+
+def main() -> None:
+    parser = command_parser(
+        __doc__,
+        "python tools/evaluate_davis.py --davis-root data/DAVIS --predictions runs/dino_davis --json scores.json",
+    )
+    parser.add_argument("--davis-root", required=True, help="the folder DAVIS, or one that holds it")
+    parser.add_argument("--predictions", required=True, help="folder with <sequence>/<frame>.png, indexed PNGs")
+    parser.add_argument("--sequences", help="comma-separated; default: ImageSets/2017/val.txt")
+    parser.add_argument(
+        "--frames", type=int, help="score the first so many frames of each sequence only (not the official rule)"
+    )
+    parser.add_argument("--json", help="write the scores there")
+    args = parser.parse_args()
+
+    sequences = args.sequences.split(",") if args.sequences else None
+    scores = evaluate(args.davis_root, args.predictions, sequences, args.frames, progress=True)
+    for name, value in scores.items():
+        if name != "per_object":
+            print(f"{name:10} {'undefined' if value is None else format(value, '.4f')}")
+    for name, values in scores["per_object"].items():
+        print(f"{name:24} J {values['J']:.4f}  F {values['F']:.4f}")
+    if args.json:
+        write_json(args.json, scores)
+
+
+if __name__ == "__main__":
+    run_command(main)
