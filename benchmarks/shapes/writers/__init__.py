@@ -1,0 +1,1 @@
+"""The world on disk, in the layouts of the real data sets."""
