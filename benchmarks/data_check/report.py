@@ -1,0 +1,42 @@
+"""What a look at a data set on disk found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Report:
+    """Facts, gaps and faults of one data set, in the order in which they were found."""
+
+    dataset: str
+    folder: str
+    #: What is there: a name and a count or a word.
+    found: dict[str, Any] = field(default_factory=dict)
+    #: What is not there: one line each, with the official file name and where to get it.
+    missing: list[str] = field(default_factory=list)
+    #: What is there but not whole: official totals that are not reached.
+    subset: list[str] = field(default_factory=list)
+    #: What is wrong: files that do not decode, boxes outside of their images, ...
+    problems: list[str] = field(default_factory=list)
+
+    def count(self, what: str, number: int, official: int | None = None) -> None:
+        """Note how many of something there are, and whether the official set has more (or fewer)."""
+        self.found[what] = number
+        if official is not None and 0 < number < official:
+            self.subset.append(f"{what}: {number} of {official}")
+        if official is not None and number > official:
+            self.problems.append(f"{what}: {number}, but the official set has only {official}")
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as JSON data."""
+        return dict(vars(self))
+
+    def lines(self) -> list[str]:
+        """The report for people."""
+        out = [f"{self.dataset} in {self.folder}"]
+        out += [f"  {name}: {value}" for name, value in self.found.items()]
+        for title, entries in (("missing", self.missing), ("subset", self.subset), ("problem", self.problems)):
+            out += [f"  {title}: {entry}" for entry in entries]
+        return out
