@@ -1,0 +1,52 @@
+"""Judge a checkpoint by bbox-aligned k-NN on ImageNet (the metric of the paper's Tables 5 and 6)."""
+
+from __future__ import annotations
+
+from benchmarks.checkpoints.convert import canonical
+from benchmarks.errors import command_parser, run_command
+from benchmarks.files import write_json
+from benchmarks.knn.run import KS, evaluate_checkpoint
+
+
+def main() -> None:
+    parser = command_parser(
+        __doc__,
+        "python tools/evaluate_knn.py --checkpoint flsl_vits16.pth --imagenet-root data/imagenet --json runs/knn.json",
+    )
+    parser.add_argument("--checkpoint", required=True, help="canonical .safetensors, or any file that convert.py knows")
+    parser.add_argument("--imagenet-root", required=True, help="the folder with train/, val/ and Annotations/CLS-LOC/")
+    parser.add_argument(
+        "--protocol",
+        choices=("official", "corrected"),
+        default="corrected",
+        help="official: as published, with its misplaced boxes and a top-5 that passes 100 (default: %(default)s)",
+    )
+    parser.add_argument("--heads", type=int, help="attention heads, where the checkpoint does not say")
+    parser.add_argument(
+        "--k", type=int, nargs="+", default=list(KS), help="numbers of neighbours (default: %(default)s)"
+    )
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
+    parser.add_argument("--batch-size", type=int, default=64, help="images at a time (default: %(default)s)")
+    parser.add_argument("--workers", type=int, default=0, help="processes that read images (default: %(default)s)")
+    parser.add_argument("--json", help="write the accuracies there")
+    args = parser.parse_args()
+
+    checkpoint = canonical(args.checkpoint, heads=args.heads)
+    scores = evaluate_checkpoint(
+        checkpoint, args.imagenet_root, args.protocol, args.k, args.device, args.batch_size, args.workers
+    )
+    print(f"{scores['train_images']} train and {scores['val_images']} val images, protocol {scores['protocol']}")
+    for split, counts in scores["left_out"].items():
+        if any(counts.values()):
+            print(
+                f"left out of {split}: {counts['no_box']} without box, {counts['no_box_in_crop']} with none in the crop"
+            )
+    print("   k   top-1   top-5   single vote (stricter, not of the paper)")
+    for k in scores["top1"]:
+        print(f"{k:>4} {scores['top1'][k]:7.2f} {scores['top5'][k]:7.2f} {scores['single_vote'][k]:7.2f}")
+    if args.json:
+        write_json(args.json, scores)
+
+
+if __name__ == "__main__":
+    run_command(main)
