@@ -47,6 +47,10 @@ class Protocol:
     topk: int = 5
     temperature: float = 0.1
 
+    def __post_init__(self) -> None:
+        if min(self.short_side, self.size_multiple, self.topk) < 1 or min(self.n_last_frames, self.radius) < 0:
+            raise InputError(f"{self}: sizes and topk must be 1 or more, n_last_frames and radius 0 or more")
+
 
 def input_size(height: int, width: int, patch: int, protocol: Protocol) -> tuple[int, int]:
     """The ``(height, width)`` in pixels that a frame is resized to. The aspect is not exactly kept.

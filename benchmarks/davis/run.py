@@ -26,6 +26,7 @@ from benchmarks.davis.propagation import (
     propagate_video,
 )
 from benchmarks.davis.scoring import evaluate
+from benchmarks.devices import usable_device
 from benchmarks.errors import InputError
 
 
@@ -86,18 +87,19 @@ def propagate_checkpoint(
     protocol = protocol or Protocol()
     if frames is not None and frames < 2:
         raise InputError(f"{frames} frame(s) leave nothing to propagate to: ask for 2 or more")
+    where = usable_device(device)
     root = find_root(davis_root)
     videos = [open_video(root, name) for name in sequence_names(root, sequences)]
     videos = [Video(video.name, video.frames[:frames], video.masks) for video in videos]
     module, card = load_backbone(checkpoint)
-    module.to(device)
+    module.to(where)
     kept: dict[str, list[np.ndarray]] = {}
     start = time.monotonic()
     with tqdm(total=sum(len(video.frames) for video in videos), unit="frame", disable=not progress) as bar:
         for video in videos:
             bar.set_description(video.name)
             for path, labels in zip(
-                video.frames, label_maps(module.patch_tokens, card, video, protocol, device), strict=True
+                video.frames, label_maps(module.patch_tokens, card, video, protocol, where), strict=True
             ):
                 if out is None:
                     kept.setdefault(video.name, []).append(labels)

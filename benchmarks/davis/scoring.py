@@ -189,6 +189,12 @@ def evaluate(
             predicted = iter(predictions[name][1:-1])
         else:
             folder = require_folder(predictions / name, f"folder of predictions for {name}")
+            missing = [mask.name for mask in masks[1:-1] if not (folder / mask.name).is_file()]
+            if missing:
+                raise InputError(
+                    f"{folder} lacks {missing[0]} ({len(missing)} of {len(masks) - 2} scored frames are missing): "
+                    "propagate the whole sequence, or score only the first frames with --frames"
+                )
             predicted = (read_mask(folder / mask.name) for mask in masks[1:-1])
         scores[name] = score_video(map(read_truth, masks[1:-1]), predicted, num_objects, name)
     return summarise(scores)

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from benchmarks.backbones import load_backbone
 from benchmarks.checkpoints.card import IMAGENET_MEAN, IMAGENET_STD, Card
+from benchmarks.devices import usable_device
 from benchmarks.errors import InputError
 from benchmarks.knn.dataset import BoxedImage, find_root, read_split
 from benchmarks.knn.geometry import CROP, GRID, RESIZE, check_protocol, partition
@@ -140,18 +141,19 @@ def evaluate_checkpoint(
     boxes and those without a box in the crop; ``classes``, ``patch_size``, ``seconds``.
     """
     start = time.monotonic()
+    where = usable_device(device)
     module, card = load_backbone(checkpoint)
     check_protocol(protocol, card.architecture.patch_size)
     root = find_root(imagenet_root)
     splits = {name: read_split(root, name, progress) for name in ("train", "val")}
     classes = sorted({wnid for split in splits.values() for image in split.images for wnid in image.names})
     class_index = {wnid: index for index, wnid in enumerate(classes)}
-    module.to(device)
+    module.to(where)
     extracted = {}
     for name, split in splits.items():
         dataset = BoxedImages(split.images, class_index, card, protocol)
-        extracted[name] = extract(module.patch_tokens, dataset, device, batch_size, workers, name, progress)
-    tensors = (tensor.to(device) for name in ("train", "val") for tensor in extracted[name])
+        extracted[name] = extract(module.patch_tokens, dataset, where, batch_size, workers, name, progress)
+    tensors = (tensor.to(where) for name in ("train", "val") for tensor in extracted[name])
     found = vote(*tensors, ks)
     used = {name: len(labels) for name, (_, labels) in extracted.items()}
     return {

@@ -62,7 +62,7 @@ def vote(
 
     Args:
         train_features, test_features: L2-normalised ``[N, 9, D]`` and ``[M, 9, D]``.
-        train_labels, test_labels: class indices ``[N]`` and ``[M]``; the order of classes breaks ties.
+        train_labels, test_labels: class indices ``[N]`` and ``[M]``.
         ks: numbers of neighbours.
 
     Returns:
@@ -70,9 +70,10 @@ def vote(
 
         ``top1``            any of the nine features ranks the true class first;
         ``top5_official``   as published: for each of the ranks 1-5 add the images of which any feature has the
-                            class there. An image can count five times, so this passes 100;
-        ``top5_corrected``  any of the nine features has the class in its first five, each image counted once, and
-                            only classes that got a vote have a rank;
+                            class there. An image can count five times, so this passes 100, and where fewer than five
+                            classes got a vote, others fill the ranks;
+        ``top5_corrected``  any of the nine features has the class in its first five, each image counted once; a
+                            class without a vote has no rank;
         ``single_vote``     not a figure of the paper, and stricter: the nine features' votes are added and the
                             image has one answer.
     """
@@ -93,12 +94,14 @@ def vote(
         labels = bank_labels[where]
         for k in ks:
             votes = class_votes(similarities[:, :k], labels[:, :k], num_classes).view(-1, patches, num_classes)
-            ranked = votes.sort(dim=2, descending=True, stable=True)
+            # Sorted as published, which also decides the order of the classes that got no vote.
+            ranked = votes.sort(dim=2, descending=True)
             hits = ranked.indices[:, :, :5] == targets[:, :, None]
+            voted = ranked.values[:, :, :5] > 0
             single = votes.sum(1).argmax(1, keepdim=True) == targets
             right["top1"][str(k)] += hits[:, :, 0].any(1).sum().item()
-            right["top5_official"][str(k)] += hits[:, :, : min(5, k)].any(1).sum().item()
-            right["top5_corrected"][str(k)] += (hits & (ranked.values[:, :, :5] > 0)).any(2).any(1).sum().item()
+            right["top5_official"][str(k)] += hits[:, :, :k].any(1).sum().item()
+            right["top5_corrected"][str(k)] += (hits & voted).any(2).any(1).sum().item()
             right["single_vote"][str(k)] += single.sum().item()
     return {
         name: {k: 100 * count / len(test_features) for k, count in counts.items()} for name, counts in right.items()

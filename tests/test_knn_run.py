@@ -1,0 +1,159 @@
+"""bbox-aligned k-NN from files to figures: a tiny ImageNet in the ILSVRC layout, and what its users get wrong."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from benchmarks.backbones.vit import HouseViT
+from benchmarks.checkpoints.card import DINO_RESIZE, Architecture
+from benchmarks.controls import write_control, write_random_control
+from benchmarks.errors import InputError
+from benchmarks.knn.dataset import BoxedImage, find_root, read_split
+from benchmarks.knn.pictures import draw_patches, write_picture
+from benchmarks.knn.run import crop, evaluate_checkpoint, open_image, place
+from benchmarks.knn.vote import vote
+
+TOOL = Path(__file__).resolve().parents[1] / "tools" / "evaluate_knn.py"
+COLOURS = {"n00000001": (220, 40, 40), "n00000002": (40, 200, 60), "n00000003": (50, 60, 220)}
+SMALL = Architecture(embed_dim=32, depth=1, num_heads=2, patch_size=16, image_size=224)
+
+
+def write_box(path, wnid, size, box):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sides = "".join(f"<{n}>{v}</{n}>" for n, v in zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True))
+    path.write_text(
+        f"<annotation><size><width>{size[0]}</width><height>{size[1]}</height></size>"
+        f"<object><name>{wnid}</name><bndbox>{sides}</bndbox></object></annotation>"
+    )
+
+
+@pytest.fixture
+def imagenet(tmp_path):
+    """Three colours as classes, 5 + 2 images of each on noise; val boxes lie flat, as in the official archive."""
+    root, random = tmp_path / "imagenet", np.random.default_rng(0)
+    for split, count in (("train", 5), ("val", 2)):
+        for wnid, colour in COLOURS.items():
+            for index in range(count):
+                name = f"{split}_{wnid}_{index}"
+                pixels = random.integers(0, 255, (120, 160, 3), dtype=np.uint8)
+                pixels[30:90, 50:110] = colour
+                image = root / split / wnid / f"{name}.JPEG"
+                image.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(pixels).save(image, quality=95)
+                boxes = root / "Annotations/CLS-LOC" / split / (wnid if split == "train" else "")
+                write_box(boxes / f"{name}.xml", wnid, (160, 120), (50, 30, 110, 90))
+    return root
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    write_random_control(tmp_path / "small.safetensors", 0, SMALL)
+    return tmp_path / "small.safetensors"
+
+
+def run_tool(*arguments):
+    return subprocess.run([sys.executable, TOOL, *map(str, arguments)], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_colours_are_told_apart(imagenet, checkpoint, workers):
+    scores = evaluate_checkpoint(checkpoint, imagenet, ks=(5, 3), batch_size=4, workers=workers, progress=False)
+    assert scores["top1"] == {"3": 100.0, "5": 100.0}
+    assert scores["single_vote"]["3"] == 100.0
+    assert (scores["train_images"], scores["val_images"], scores["classes"]) == (15, 6, 3)
+
+
+def test_images_without_a_box_are_counted_not_used(imagenet, checkpoint):
+    boxes = imagenet / "Annotations/CLS-LOC/train/n00000001"
+    (boxes / "train_n00000001_0.xml").unlink()
+    (boxes / "train_n00000001_1.xml").write_text("<annotation><size/></annotation>")
+    # Resize(256) makes the image 341 wide; the crop takes 58 off its left, 27 pixels of the original.
+    write_box(boxes / "train_n00000001_2.xml", "n00000001", (160, 120), (0, 0, 20, 120))
+    scores = evaluate_checkpoint(checkpoint, imagenet.parent, ks=(3,), progress=False)
+    assert scores["left_out"]["train"] == {"no_box": 2, "no_box_in_crop": 1}
+    assert scores["train_images"] == 12
+
+
+def test_the_command_writes_what_it_prints(imagenet, checkpoint, tmp_path):
+    common = ("--checkpoint", checkpoint, "--imagenet-root", imagenet, "--json", tmp_path / "scores.json")
+    done = run_tool(*common, "--protocol", "official", "--k", 10, 20)
+    assert done.returncode == 0, done.stderr
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert scores["protocol"] == "official"
+    assert set(scores["top1"]) == set(scores["top5"]) == {"10", "20"}
+    assert "15 train and 6 val images" in done.stdout
+
+
+def test_unusable_input_is_named(imagenet, checkpoint, tmp_path):
+    (tmp_path / "empty").mkdir()
+    picture = imagenet / "val/n00000002/val_n00000002_1.JPEG"
+    box = imagenet / "Annotations/CLS-LOC/val/val_n00000003_1.xml"
+    whole, box_text = picture.read_bytes(), box.read_text()
+
+    def refused(message, root=imagenet, **options):
+        with pytest.raises(InputError, match=message):
+            evaluate_checkpoint(checkpoint, root, **{"ks": (3,), "progress": False, **options})
+
+    refused("nowhere does not exist", tmp_path / "nowhere")
+    refused("no ImageNet under", tmp_path / "empty")
+    refused("k=200 neighbours, but the training set has 135", ks=(10, 200))
+    refused("1 or more", ks=(0,))
+    refused("protocol 'other'", protocol="other")
+    picture.write_bytes(whole[:900])
+    refused(picture.name)
+    refused(picture.name, workers=2)
+    picture.write_bytes(whole)
+    box.write_text(box_text[:60])
+    refused(box.name)
+    box.write_text(box_text)
+    (imagenet / "Annotations").rename(imagenet / "elsewhere")
+    refused("no box files")
+
+
+def test_the_command_says_so_in_one_line_and_exits_2(imagenet, checkpoint):
+    picture = imagenet / "val/n00000002/val_n00000002_1.JPEG"
+    picture.write_bytes(picture.read_bytes()[:900])
+    done = run_tool("--checkpoint", checkpoint, "--imagenet-root", imagenet, "--k", 3, "--workers", 1)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert sum("error:" in line and picture.name in line for line in done.stderr.splitlines()) == 1
+
+
+def test_boxes_follow_a_file_that_is_not_of_the_annotated_size():
+    boxes = ((20.0, 10.0, 60.0, 40.0),)
+    entry = BoxedImage(Path("a.JPEG"), (100, 50), boxes, ("n1",))
+    larger = BoxedImage(Path("a.JPEG"), (300, 300), ((60.0, 60.0, 180.0, 240.0),), ("n1",))
+    assert torch.equal(place(entry, (300, 300), "corrected", 16)[1], place(larger, (300, 300), "corrected", 16)[1])
+    assert not torch.equal(place(entry, (100, 50), "corrected", 16)[1], place(larger, (300, 300), "corrected", 16)[1])
+
+
+def test_registers_and_class_token_are_not_patches(imagenet, tmp_path):
+    architecture = Architecture(32, 1, 2, 14, 224, class_token=True, registers=4, position_prefix_rows=1)
+    torch.manual_seed(0)
+    write_control(tmp_path / "registers.safetensors", HouseViT(architecture, DINO_RESIZE), "random weights", 0)
+    scores = evaluate_checkpoint(tmp_path / "registers.safetensors", imagenet, ks=(3,), progress=False)
+    assert scores["top1"]["3"] == 100.0
+
+
+def test_a_class_without_a_vote_has_a_rank_in_the_official_top5_only():
+    train, test = torch.ones(3, 9, 2) / 2**0.5, torch.ones(2, 9, 2) / 2**0.5
+    found = vote(train, torch.tensor([4, 4, 4]), test, torch.tensor([0, 4]), [10])
+    assert found["top5_corrected"]["10"] == found["top1"]["10"] == 50.0
+    assert found["top5_official"]["10"] == 100.0
+
+
+def test_real_images_with_real_boxes(sample_data, tmp_path):
+    root = find_root(sample_data)
+    split = read_split(root, "val")
+    assert (len(split.images), split.without_boxes) == (100, 0)
+    entry = split.images[3]
+    image = open_image(entry.path)
+    box, ids = place(entry, image.size, "corrected", 16)
+    write_picture(tmp_path / "patches.png", draw_patches(crop(image), ids.numpy(), 16, ["a"] * 9, entry.names[box]))
+    assert Image.open(tmp_path / "patches.png").size == (678, 448)
