@@ -230,8 +230,8 @@ def _car_park(
 def render_aerial(seed: int, index: int, frames: int, height: int, width: int) -> AerialClip:
     """Clip ``index`` of world ``seed``: cars, trucks and buses on one or two roads, seen from above.
 
-    A car is about 5 % of the width long. A car park is an ignore region in most clips. Vehicles of which
-    less than a quarter is in the picture are not annotated. The result depends on the arguments alone.
+    A car is about 5 % of the width long. The car park is an ignore region. Vehicles inside of it, and those
+    of which less than a quarter is in the picture, are not annotated. The result depends on the arguments alone.
     """
     rng = generator("aerial", seed, index)
     unit = width * rng.uniform(0.042, 0.062)
@@ -243,7 +243,7 @@ def render_aerial(seed: int, index: int, frames: int, height: int, width: int) -
     ground = _ground(rng, ground_height, ground_width, unit)
     _plant(rng, ground, roads, unit, light)
     _pave(rng, ground, roads, reach)
-    park = _car_park(rng, ground, roads, unit, light) if rng.random() < 0.8 else None
+    park = _car_park(rng, ground, roads, unit, light)
     trips = _traffic(rng, roads[:1] if rng.random() < 0.3 else roads, unit, reach)
     heading = rng.uniform(0, 2 * np.pi)
     sweep = min(margin, 0.05 * unit * frames)
@@ -257,13 +257,13 @@ def render_aerial(seed: int, index: int, frames: int, height: int, width: int) -
         image = cv2.warpAffine(
             ground, np.array([[1, 0, -corner[0]], [0, 1, -corner[1]]]), (width, height), borderMode=cv2.BORDER_REFLECT
         )
-        if park is not None:
-            ignored += _ignore_box(t + 1, park - np.tile(corner, 2), height, width)
+        unmarked = _ignore_box(t + 1, park - np.tile(corner, 2), height, width)
+        ignored += unmarked
         for target, trip in enumerate(trips, start=1):
             place, angle = trip.position(t)
             box = _vehicle_box(t + 1, target, trip.vehicle, body(trip.vehicle, place - corner, angle), height, width)
             draw_vehicle(image, trip.vehicle, place - corner, angle, light)
-            if box is not None:
+            if box is not None and not any(_inside(box, region) for region in unmarked):
                 boxes.append(box)
         pictures[t] = expose(rng, image, light, flicker=rng.normal(1.0, 0.01))
     return AerialClip(pictures, tuple(boxes), tuple(ignored))
@@ -288,6 +288,11 @@ def _clipped(box: np.ndarray, height: int, width: int) -> tuple[int, int, int, i
 def _ignore_box(frame: int, box: np.ndarray, height: int, width: int) -> list[IgnoreBox]:
     left, top, w, h = _clipped(box, height, width)
     return [IgnoreBox(frame, 1, left, top, w, h)] if w > 0 and h > 0 else []
+
+
+def _inside(box: VehicleBox, region: IgnoreBox) -> bool:
+    across = region.left <= box.left and box.left + box.width <= region.left + region.width
+    return across and region.top <= box.top and box.top + box.height <= region.top + region.height
 
 
 def _vehicle_box(

@@ -20,7 +20,7 @@ from benchmarks.errors import InputError
 from benchmarks.files import read_json, write_json
 
 #: Raise it when the renderer or a writer changes what it writes: old worlds are then not reused.
-WORLD_VERSION = 1
+WORLD_VERSION = 2
 MANIFEST = "shapes_world.json"
 
 _JPEG_QUALITY = 90
