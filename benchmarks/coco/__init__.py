@@ -1,0 +1,1 @@
+"""COCO: instance detection and segmentation with a fine-tuned or frozen backbone."""

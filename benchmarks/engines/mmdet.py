@@ -1,0 +1,115 @@
+"""mmdet as an engine: a canonical checkpoint, a config and COCO-format data in; detections out."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from benchmarks.errors import InputError
+from benchmarks.files import require_file
+
+REGISTRATIONS = ["benchmarks.engines.mmdet_backbone", "benchmarks.engines.mmdet_hooks"]
+
+
+def require_mmdet() -> None:
+    """:class:`InputError` where mmdet, or mmcv's compiled operators, are missing."""
+    try:
+        import mmcv.ops  # noqa: F401
+        import mmdet  # noqa: F401
+    except ImportError as error:
+        raise InputError(f"mmdet cannot be used ({error}): install requirements.txt as the Makefile does") from error
+
+
+def train(
+    config_file: str | os.PathLike[str],
+    checkpoint: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    changes: dict[str, Any],
+    seed: int,
+    resume: bool = True,
+    progress: bool = True,
+):
+    """Train a detector with verified loading; return mmengine's runner after its last iteration.
+
+    ``changes`` are dotted config keys. A run that finds its own snapshot in ``out`` goes on from it. The
+    data must have been checked before: mmdet reads it lazily.
+    """
+    require_mmdet()
+    from mmengine.config import Config
+    from mmengine.runner import Runner
+
+    config = Config.fromfile(str(require_file(config_file, "config")))
+    out = Path(out)
+    snapshot = out / "last.pth"
+    config.merge_from_dict(
+        {
+            "work_dir": str(out),
+            "model.backbone.checkpoint": str(checkpoint),
+            "randomness": {"seed": seed, "deterministic": True},
+            "resume": resume and snapshot.exists(),
+            "load_from": str(snapshot) if resume and snapshot.exists() else None,
+            **changes,
+        }
+    )
+    for hook in config.custom_hooks:
+        if hook["type"] == "LossLog":
+            hook["progress"] = progress
+    try:
+        runner = Runner.from_cfg(config)
+        runner.train()
+    except InputError as error:
+        raise InputError(_own_line(error)) from None
+    return runner
+
+
+def detect(runner, dataloader_config: dict[str, Any], progress: bool = True) -> list[dict[str, Any]]:
+    """Detections of a trained runner on a data set, in COCO's result format.
+
+    Each is ``image_id``, ``category_id`` (the annotation file's own), ``bbox`` [x, y, w, h] in pixels of the
+    original image, ``score`` and ``segmentation`` (RLE).
+    """
+    from pycocotools import mask as rle
+
+    loader = runner.build_dataloader(dataloader_config)
+    categories = loader.dataset.cat_ids
+    model = runner.model.eval()
+    found = []
+    for batch in tqdm(_without_worker_traceback(loader), desc="detections", unit="batch", disable=not progress):
+        with torch.inference_mode():
+            samples = model.test_step(batch)
+        for sample in samples:
+            instances = sample.pred_instances.cpu().numpy()
+            for box, score, label, mask in zip(
+                instances.bboxes, instances.scores, instances.labels, instances.masks, strict=True
+            ):
+                encoded = rle.encode(np.asfortranarray(mask, dtype=np.uint8))
+                left, top, right, bottom = map(float, box)
+                found.append(
+                    {
+                        "image_id": int(sample.img_id),
+                        "category_id": int(categories[label]),
+                        "bbox": [left, top, right - left, bottom - top],
+                        "score": float(score),
+                        "segmentation": {"size": encoded["size"], "counts": encoded["counts"].decode()},
+                    }
+                )
+    return found
+
+
+def _without_worker_traceback(loader: Iterable) -> Iterable:
+    try:
+        yield from loader
+    except InputError as error:
+        raise InputError(_own_line(error)) from None
+
+
+def _own_line(error: InputError) -> str:
+    """A loader process wraps an error into its traceback; the line that matters is the last."""
+    return re.split(r"\bInputError: ", str(error).strip())[-1]

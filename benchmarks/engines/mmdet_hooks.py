@@ -1,0 +1,89 @@
+"""What mmengine's runs lack: snapshots that a crash cannot spoil, a loss log, images that are whole."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmdet.registry import HOOKS, TRANSFORMS
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from PIL import Image, ImageOps
+from tqdm import tqdm
+
+from benchmarks.errors import InputError
+
+SNAPSHOT = "last.pth"
+
+
+@HOOKS.register_module()
+class AtomicSnapshot(Hook):
+    """Writes ``last.pth`` every ``interval`` iterations and at the end: to another name, then renamed over the old."""
+
+    priority = "VERY_LOW"
+
+    def __init__(self, interval: int) -> None:
+        self.interval = interval
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        if (runner.iter + 1) % self.interval == 0 or runner.iter + 1 == runner.max_iters:
+            self._save(runner)
+
+    def _save(self, runner) -> None:
+        # mmengine stores the iteration as done when it saves by iteration.
+        runner.save_checkpoint(runner.work_dir, ".next.pth", by_epoch=False)
+        if is_main_process():
+            folder = Path(runner.work_dir)
+            (folder / ".next.pth").replace(folder / SNAPSHOT)
+
+
+@HOOKS.register_module()
+class LossLog(Hook):
+    """A progress bar for people and ``losses.jsonl`` for machines, one line an iteration."""
+
+    def __init__(self, progress: bool = True) -> None:
+        self.progress = progress
+
+    def before_train(self, runner) -> None:
+        self.path = Path(runner.work_dir) / "losses.jsonl"
+        kept = self.path.read_text().splitlines()[: runner.iter] if runner.iter and self.path.exists() else []
+        self.path.write_text("".join(line + "\n" for line in kept))
+        self.bar = tqdm(
+            total=runner.max_iters, initial=runner.iter, desc="detector", unit="step", disable=not self.progress
+        )
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        losses = {name: value.item() for name, value in outputs.items()}
+        if not np.isfinite(losses["loss"]):
+            raise FloatingPointError(f"the loss is {losses['loss']} at iteration {runner.iter + 1}")
+        if is_main_process():
+            with open(self.path, "a", encoding="utf-8") as stream:
+                stream.write(json.dumps({"iteration": runner.iter + 1, **losses}) + "\n")
+        self.bar.update()
+        self.bar.set_postfix(loss=f"{losses['loss']:.3f}")
+
+    def after_train(self, runner) -> None:
+        self.bar.close()
+
+
+@TRANSFORMS.register_module()
+class LoadWholeImage(BaseTransform):
+    """Decodes ``img_path`` as BGR uint8, upright by its EXIF tag; a truncated file is an error, not half grey."""
+
+    def transform(self, results: dict) -> dict:
+        path = results["img_path"]
+        try:
+            with Image.open(path) as image:
+                pixels = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))[:, :, ::-1].copy()
+        except (OSError, SyntaxError) as error:
+            raise InputError(f"{path} is not a whole image ({error}): copy it again") from error
+        declared = results.get("height", pixels.shape[0]), results.get("width", pixels.shape[1])
+        if pixels.shape[:2] != declared:
+            raise InputError(
+                f"{path} is {pixels.shape[1]}x{pixels.shape[0]}, its annotation says {declared[1]}x{declared[0]}"
+            )
+        results["img"] = pixels
+        results["img_shape"] = results["ori_shape"] = pixels.shape[:2]
+        return results

@@ -1,0 +1,112 @@
+"""Mask R-CNN on mmdet: verified loading, the pyramid, a real training run, and COCO's scores."""
+
+import json
+
+import pytest
+import torch
+from pycocotools.coco import COCO
+
+from benchmarks import shapes
+from benchmarks.backbones.pyramid import FourTapPyramid, default_taps
+from benchmarks.coco.dataset import open_coco
+from benchmarks.coco.run import run
+from benchmarks.coco.scoring import score
+from benchmarks.controls import write_random_control
+from benchmarks.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def coco(tmp_path_factory):
+    root = tmp_path_factory.mktemp("coco")
+    shapes.write_coco(root, train_images=8, val_images=4, size=96, seed=0)
+    return root
+
+
+@pytest.fixture
+def control(tmp_path):
+    write_random_control(tmp_path / "random.safetensors", seed=0)
+    return tmp_path / "random.safetensors"
+
+
+@pytest.mark.parametrize("patch", [8, 16])
+def test_the_pyramid_has_strides_4_8_16_32(patch):
+    taps = [torch.randn(2, 12, 64 // patch, 96 // patch) for _ in range(4)]
+    maps = FourTapPyramid(12, patch, torch.nn.BatchNorm2d)(taps)
+    assert [tuple(m.shape) for m in maps] == [(2, 12, 64 // s, 96 // s) for s in (4, 8, 16, 32)]
+
+
+def test_taps_and_patches_without_a_recipe():
+    assert default_taps(12) == (3, 5, 7, 11)
+    assert default_taps(4) == (0, 1, 2, 3)
+    with pytest.raises(InputError, match="patch 8 and 16, not 14"):
+        FourTapPyramid(12, 14)
+
+
+def test_a_wrong_head_count_is_another_network(control):
+    pytest.importorskip("mmcv.ops", reason="needs mmcv with its operators")
+    from benchmarks.engines.mmdet_backbone import CanonicalViT
+
+    images = torch.randn(1, 3, 64, 64)
+    outputs = []
+    for heads in (None, 8):
+        backbone = CanonicalViT(str(control), num_heads=heads, norm="BN").eval()
+        backbone.init_weights()
+        assert backbone.differences() == []
+        with torch.inference_mode():
+            outputs.append(backbone.vit.patch_tokens(images))
+    assert (outputs[0] - outputs[1]).abs().max() > 1e-3
+
+
+def test_training_goes_through_and_resumes(coco, control, tmp_path):
+    pytest.importorskip("mmcv.ops", reason="needs mmcv with its operators")
+    result = run(control, coco, tmp_path / "out", iterations=2, progress=False)
+    lines = [json.loads(line) for line in (tmp_path / "out" / "losses.jsonl").read_text().splitlines()]
+    assert [line["iteration"] for line in lines] == [1, 2]
+    assert all(line["loss_mask"] > 0 for line in lines)
+    assert set(result["metrics"]) >= {"bbox/AP", "segm/AP75"}
+    resumed = run(control, coco, tmp_path / "out", iterations=3, progress=False)
+    assert len((tmp_path / "out" / "losses.jsonl").read_text().splitlines()) == 3
+    assert resumed["run"]["iterations"] == 3
+
+
+def test_weights_that_did_not_load_end_the_run(coco, control, tmp_path, monkeypatch):
+    pytest.importorskip("mmcv.ops", reason="needs mmcv with its operators")
+    from benchmarks.engines.mmdet_backbone import CanonicalViT
+
+    # What happened to the published detector: its initialisation ran, and loaded nothing.
+    monkeypatch.setattr(CanonicalViT, "init_weights", lambda self: None)
+    with pytest.raises(InputError, match=r"does not hold .* after initialisation"):
+        run(control, coco, tmp_path / "out", iterations=1, progress=False)
+
+
+def test_the_truth_as_detections_scores_100(coco):
+    annotations = coco / "coco/annotations/instances_val2017.json"
+    truth = COCO(annotations)
+    detections = [
+        {
+            "image_id": a["image_id"],
+            "category_id": a["category_id"],
+            "bbox": a["bbox"],
+            "score": 1.0,
+            "segmentation": truth.annToRLE(a),
+        }
+        for a in truth.loadAnns(truth.getAnnIds(iscrowd=False))
+    ]
+    found = score(annotations, detections)
+    assert found["bbox/AP"] == pytest.approx(100)
+    assert found["segm/AP"] == pytest.approx(100)
+    # 96-pixel pictures hold no object above 96^2 pixels: no score, and not minus one.
+    assert found["bbox/APl"] is None
+
+
+def test_missing_and_broken_images_are_named(control, tmp_path):
+    shapes.write_coco(tmp_path, train_images=4, val_images=2, size=96, seed=0)
+    victim = sorted((tmp_path / "coco/train2017").glob("*.jpg"))[2]
+    content = victim.read_bytes()
+    victim.unlink()
+    with pytest.raises(InputError, match=rf"1 of 4 images .* such as {victim.name}"):
+        open_coco(tmp_path)
+    pytest.importorskip("mmcv.ops", reason="needs mmcv with its operators")
+    victim.write_bytes(content[: len(content) // 2])
+    with pytest.raises(InputError, match=rf"{victim.name} is not a whole image"):
+        run(control, tmp_path, tmp_path / "out", iterations=4, progress=False)
