@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,17 +32,19 @@ WORLD_SCALES: dict[str, dict[str, dict[str, Any]]] = {
         "ade20k": {"train_images": 8, "val_images": 4, "size": 128},
     },
     "demo": {
-        "coco": {"train_images": 400, "val_images": 100, "size": 224},
+        "coco": {"train_images": 400, "val_images": 60, "size": 224},
         "davis": {"train_sequences": 2, "val_sequences": 4, "frames": 24, "height": 192, "width": 320},
-        "imagenet": {"train_per_class": 100, "val_per_class": 25},
+        "imagenet": {"train_per_class": 40, "val_per_class": 15},
         "uavdt": {"frames": 30, "height": 288, "width": 512},
         "ade20k": {"train_images": 200, "val_images": 50, "size": 224},
     },
 }
 
 
-def write_world(root: str | os.PathLike[str], scale: str = "demo", seed: int = 0) -> dict[str, Path]:
-    """Write every data set under ``root`` in its real layout, or reuse those that are there.
+def write_world(
+    root: str | os.PathLike[str], scale: str = "demo", seed: int = 0, sets: Sequence[str] = tuple(_WRITERS)
+) -> dict[str, Path]:
+    """Write the named data sets, or all, under ``root`` in its real layout, or reuse those that are there.
 
     Returns the folder of each set by name. The same scale and seed give the same bytes.
     """
@@ -50,4 +52,4 @@ def write_world(root: str | os.PathLike[str], scale: str = "demo", seed: int = 0
         raise InputError(f"the shapes world has no scale {scale!r}: choose one of {', '.join(WORLD_SCALES)}")
     if seed < 0:
         raise InputError(f"the seed of the shapes world is {seed}: give a number from 0 on")
-    return {name: _WRITERS[name](root, seed=seed, **options) for name, options in WORLD_SCALES[scale].items()}
+    return {name: _WRITERS[name](root, seed=seed, **WORLD_SCALES[scale][name]) for name in sets}

@@ -1,0 +1,70 @@
+"""Validation images with what was detected beside what is there."""
+
+from __future__ import annotations
+
+import colorsys
+import os
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from pycocotools.coco import COCO
+
+from benchmarks.files import atomic_path
+
+SIDE = 320
+
+
+def write_detections(
+    path: str | os.PathLike[str],
+    annotations: str | os.PathLike[str],
+    images: str | os.PathLike[str],
+    detections: list[dict[str, Any]],
+    count: int = 4,
+    threshold: float = 0.3,
+) -> None:
+    """Write a PNG of ``count`` images: ground truth above, detections with a score above ``threshold`` below."""
+    truth = COCO(str(annotations))
+    names = {category["id"]: category["name"] for category in truth.loadCats(truth.getCatIds())}
+    colours = {c: _colour(i / max(1, len(names))) for i, c in enumerate(names)}
+    columns = []
+    for image_id in sorted(truth.getImgIds())[:count]:
+        info = truth.loadImgs(image_id)[0]
+        picture = cv2.imread(str(Path(images) / info["file_name"]))
+        real = truth.loadAnns(truth.getAnnIds(image_id))
+        found = [d for d in detections if d["image_id"] == image_id and d["score"] > threshold]
+        columns.append(np.vstack([_draw(picture, items, truth, names, colours) for items in (real, found)]))
+    sheet = np.hstack(columns)
+    for row, title in enumerate(("ground truth", f"detections, score > {threshold}")):
+        _label(sheet, title, (6, row * SIDE + SIDE - 8), (255, 255, 255))
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(cv2.imencode(".png", sheet)[1].tobytes())
+
+
+def _draw(picture, items, truth, names, colours) -> np.ndarray:
+    """One image in a square of :data:`SIDE` pixels, its objects tinted, boxed and named."""
+    scale = SIDE / max(picture.shape[:2])
+    size = (round(picture.shape[1] * scale), round(picture.shape[0] * scale))
+    square = np.zeros((SIDE, SIDE, 3), np.uint8)
+    drawn = cv2.resize(picture, size)
+    for item in items:
+        colour = colours[item["category_id"]]
+        mask = cv2.resize(truth.annToMask(item), size, interpolation=cv2.INTER_NEAREST) > 0
+        drawn[mask] = (0.55 * drawn[mask] + 0.45 * np.array(colour)).astype(np.uint8)
+        x, y, w, h = (round(v * scale) for v in item["bbox"])
+        cv2.rectangle(drawn, (x, y), (x + w, y + h), colour, 1)
+        score = f" {item['score']:.2f}" if "score" in item else ""
+        _label(drawn, names[item["category_id"]] + score, (max(0, x), max(10, y - 3)), colour)
+    square[: size[1], : size[0]] = drawn
+    return square
+
+
+def _label(picture: np.ndarray, text: str, origin: tuple[int, int], colour: tuple[int, ...]) -> None:
+    cv2.putText(picture, text, origin, cv2.FONT_HERSHEY_SIMPLEX, 0.38, (0, 0, 0), 3, cv2.LINE_AA)
+    cv2.putText(picture, text, origin, cv2.FONT_HERSHEY_SIMPLEX, 0.38, colour, 1, cv2.LINE_AA)
+
+
+def _colour(hue: float) -> tuple[int, int, int]:
+    red, green, blue = colorsys.hsv_to_rgb(hue, 0.65, 1.0)
+    return round(255 * blue), round(255 * green), round(255 * red)
