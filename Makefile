@@ -1,10 +1,13 @@
-# `make test` and `make lint` are all that is needed: the first use sets up .venv.
+# `make demo` and `make test` are all that a newcomer types: the first use sets up .venv.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet
 READY = .venv/ready
 SHELL = /bin/bash
 
-.PHONY: test lint clean
+.PHONY: demo test lint clean
+
+demo: $(READY)
+	.venv/bin/python tools/quickstart.py
 
 test: $(READY)
 	.venv/bin/python -m pytest

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from benchmarks.backbones import load_backbone
-from benchmarks.coco.dataset import open_coco
+from benchmarks.coco.dataset import CocoRoot, open_coco
 from benchmarks.coco.pictures import write_detections
 from benchmarks.coco.run import run as run_coco
 from benchmarks.davis.dataset import find_root as find_davis
@@ -20,9 +20,11 @@ from benchmarks.davis.dataset import list_masks, open_video, read_frame, read_ma
 from benchmarks.davis.pictures import write_strip
 from benchmarks.davis.propagation import Protocol
 from benchmarks.davis.run import evaluate_checkpoint as run_davis
+from benchmarks.errors import InputError
 from benchmarks.figures.attention import write_query_attention
-from benchmarks.files import read_json
+from benchmarks.files import read_json, require_folder
 from benchmarks.knn.dataset import find_root as find_imagenet
+from benchmarks.knn.dataset import read_split
 from benchmarks.knn.run import evaluate_checkpoint as run_knn
 from benchmarks.records import fingerprint, make_record, write_record
 
@@ -38,25 +40,48 @@ class Effort:
     davis_frames: int = 16
 
 
+@dataclass(frozen=True)
+class DataSets:
+    """The three data sets of a quick run, found and checked to be there."""
+
+    imagenet: Path
+    davis: Path
+    sequences: tuple[str, ...]  # of DAVIS; those of one or two frames have none to score and are left out
+    coco: CocoRoot
+
+    @staticmethod
+    def find(data_root: str | os.PathLike[str]) -> DataSets:
+        """``imagenet/``, ``davis/`` and ``coco/`` under ``data_root``; :class:`InputError` names what is missing."""
+        root = require_folder(data_root, "data root (with coco/, davis/ and imagenet/)")
+        imagenet, davis = find_imagenet(root), find_davis(root)
+        for split in ("train", "val"):
+            read_split(imagenet, split)
+        sequences = tuple(name for name in sequence_names(davis) if len(list_masks(davis, name)) >= 3)
+        if not sequences:
+            raise InputError(f"{davis}: no sequence of its validation list has 3 frames or more, so none can be scored")
+        return DataSets(imagenet, davis, sequences, open_coco(root))
+
+
 def judge(
     name: str,
     checkpoint: str | os.PathLike[str],
-    data_root: str | os.PathLike[str],
+    data: DataSets,
     out: Path,
+    records: Path,
     effort: Effort,
     seed: int = 0,
 ) -> list[dict[str, Any]]:
-    """Run k-NN, DAVIS and Mask R-CNN on one canonical checkpoint; write and return the three records.
+    """Run k-NN, DAVIS and Mask R-CNN on one canonical checkpoint; write the three records and return them.
 
-    ``data_root`` holds ``imagenet/``, ``davis/`` and ``coco/``. Label maps and detections stay in ``out/<name>``.
+    Label maps and detections stay in ``out/<name>``.
     """
     found = []
-    imagenet, davis, coco = find_imagenet(data_root), find_davis(Path(data_root) / "davis"), open_coco(data_root)
+    imagenet, davis, coco = data.imagenet, data.davis, data.coco
     folder = out / name
 
-    def keep(benchmark: str, protocol: str, data: dict[str, Any], result: dict[str, Any]) -> None:
-        record = make_record(benchmark, protocol, "mini", name, checkpoint, data, result, seed, started)
-        write_record(out / "records", record)
+    def keep(benchmark: str, protocol: str, source: dict[str, Any], result: dict[str, Any]) -> None:
+        record = make_record(benchmark, protocol, "mini", name, checkpoint, source, result, seed, started)
+        write_record(records, record)
         found.append(record)
 
     started = datetime.datetime.now(datetime.timezone.utc)
@@ -66,7 +91,9 @@ def judge(
     keep("knn", knn["protocol"], fingerprint(imagenet, boxes), {"metrics": metrics, "run": knn})
 
     started = datetime.datetime.now(datetime.timezone.utc)
-    result = run_davis(checkpoint, davis, folder / "davis", frames=effort.davis_frames, protocol=SMALL_DAVIS)
+    result = run_davis(
+        checkpoint, davis, folder / "davis", data.sequences, frames=effort.davis_frames, protocol=SMALL_DAVIS
+    )
     masks = list((davis / "Annotations").rglob("*.png"))
     keep("davis", SMALL_DAVIS.name, fingerprint(davis, masks), result)
 
@@ -81,9 +108,9 @@ def judge(
     return found
 
 
-def draw(checkpoints: dict[str, Path], data_root: str | os.PathLike[str], out: Path) -> list[Path]:
+def draw(checkpoints: dict[str, Path], data: DataSets, out: Path) -> list[Path]:
     """Pictures of what :func:`judge` left in ``out``: detections, DAVIS strips, attention. Returns their paths."""
-    coco, davis = open_coco(data_root), find_davis(Path(data_root) / "davis")
+    coco, davis = data.coco, data.davis
     pictures = out / "pictures"
     written = []
     for name in checkpoints:
@@ -91,7 +118,7 @@ def draw(checkpoints: dict[str, Path], data_root: str | os.PathLike[str], out: P
         detections = read_json(out / name / "coco" / "detections.json")
         write_detections(written[-1], coco.annotations("val"), coco.path / "val2017", detections)
     written.append(pictures / "davis.png")
-    _draw_davis(written[-1], list(checkpoints), davis, out)
+    _draw_davis(written[-1], list(checkpoints), davis, data.sequences[0], out)
     written.append(pictures / "attention.png")
     first = sorted((coco.path / "val2017").iterdir())[0]
     image = cv2.resize(cv2.imread(str(first)), (224, 224))[:, :, ::-1].copy()
@@ -101,8 +128,7 @@ def draw(checkpoints: dict[str, Path], data_root: str | os.PathLike[str], out: P
     return written
 
 
-def _draw_davis(path: Path, names: list[str], davis: Path, out: Path) -> None:
-    sequence = sequence_names(davis)[0]
+def _draw_davis(path: Path, names: list[str], davis: Path, sequence: str, out: Path) -> None:
     video = open_video(davis, sequence)
     count = len(list((out / names[0] / "davis" / sequence).glob("*.png")))
     chosen = np.linspace(0, count - 1, 5).round().astype(int)

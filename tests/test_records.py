@@ -54,5 +54,16 @@ def test_the_table_says_mini_and_shows_no_score_as_a_dash(record):
     text = overview.text([record])
     assert "12.50" in text
     assert "not a reproduction" in text
-    assert overview.rows([record])["random"][-1] is None
+    assert overview.values([record])["random"][0][-1] is None
     assert text.splitlines()[2].rstrip().endswith("-")
+
+
+def test_the_table_gives_mean_and_spread_and_counts_the_seeds_in_which_the_control_wins(record):
+    def scored(name, seed, value):
+        return record | {"name": name, "seed": seed, "metrics": record["metrics"] | {"segm/AP": value}}
+
+    records = [scored("random", 0, 1.0), scored("random", 1, 3.0), scored("supervised", 0, 5.0)]
+    lines = overview.text([*records, scored("supervised", 1, 2.0)]).splitlines()
+    assert "2.00 ± 1.41" in lines[2]
+    assert "3.50 ± 2.12" in lines[3]
+    assert lines[-1] == "seeds in which supervised beats random: mask AP 1 of 2"

@@ -5,18 +5,20 @@ With --data-root the same runs on real data in the data sets' own layouts (image
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from benchmarks import shapes
 from benchmarks.checkpoints.convert import convert
-from benchmarks.coco.dataset import open_coco
 from benchmarks.controls import POSITIVE_CONTROL, write_random_control
-from benchmarks.errors import command_parser, run_command
+from benchmarks.engines.mmdet import require_mmdet
+from benchmarks.errors import InputError, command_parser, run_command
 from benchmarks.files import require_file, write_json
-from benchmarks.quickstart import Effort, draw, judge
+from benchmarks.quickstart import DataSets, Effort, draw, judge
 from benchmarks.tables import overview
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,44 +29,60 @@ def main() -> int:
     parser = command_parser(__doc__, "python tools/quickstart.py --out runs/demo")
     parser.add_argument("--out", default="runs/demo", help="everything goes there (default: %(default)s)")
     parser.add_argument("--data-root", help="folder with coco/, davis/ and imagenet/; default: the miniature world")
-    parser.add_argument("--epochs", type=int, default=20, help="FLSL epochs (default: %(default)s)")
+    parser.add_argument("--epochs", type=int, default=40, help="of FLSL; 0: judge the controls alone (default: 40)")
     parser.add_argument("--detector-steps", type=int, default=Effort.detector_steps, help="default: %(default)s")
     parser.add_argument("--scale", choices=tuple(shapes.WORLD_SCALES), default="demo", help="size of the world")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of the world, the networks and the runs")
     parser.add_argument("--json", help="write the records to this file as well")
     arguments = parser.parse_args()
+    if arguments.epochs < 0 or arguments.detector_steps < 1 or min(arguments.seeds) < 0:
+        raise InputError("--epochs and --seeds must be 0 or more, --detector-steps 1 or more")
     began, out = time.monotonic(), Path(arguments.out)
     require_file(POSITIVE_CONTROL, "positive control")
-    if arguments.data_root:
-        root = Path(arguments.data_root)
-    else:
-        root = out / "world"
-        shapes.write_world(root, arguments.scale, arguments.seed, SETS)
-    pictures = open_coco(root).path / "train2017"
-    training = [sys.executable, "-m", "pretrain", str(ROOT / "pretrain" / "configs" / "mini.yaml")]
-    training += [f"data.root={pictures}", f"run.out={out / 'flsl'}", f"run.seed={arguments.seed}"]
-    training += [f"run.epochs={arguments.epochs}"]
-    if len(list(pictures.iterdir())) < 64:
-        training.append("run.batch=8")
-    done = subprocess.run(training, check=False)
-    if done.returncode:
-        return done.returncode
-    checkpoints = {name: out / "checkpoints" / f"{name}.safetensors" for name in ("random", "flsl")}
-    write_random_control(checkpoints["random"], arguments.seed)
-    convert(out / "flsl" / "checkpoint.pth", checkpoints["flsl"])
-    checkpoints["supervised"] = POSITIVE_CONTROL
-    effort = Effort(detector_steps=arguments.detector_steps)
+    require_mmdet()
     records = []
-    for name, path in checkpoints.items():
-        print(f"== {name} ==", file=sys.stderr)
-        records += judge(name, path, root, out, effort, arguments.seed)
-    drawn = draw(checkpoints, root, out)
+    for seed in dict.fromkeys(arguments.seeds):
+        records += run_seed(seed, out, arguments)
     print(overview.text(records))
-    print(f"records: {out / 'records'}   pictures: {', '.join(p.name for p in drawn)} in {out / 'pictures'}")
+    print(f"records: {out / 'records'}   pictures: {', '.join(str(p) for p in sorted(out.glob('seed*/pictures')))}")
     print(f"{(time.monotonic() - began) / 60:.1f} minutes")
     if arguments.json:
         write_json(arguments.json, records)
     return 0
+
+
+def run_seed(seed: int, out: Path, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """World, FLSL, both controls, three benchmarks and the pictures for one seed, under ``out/seed<N>``."""
+    folder = out / f"seed{seed}"
+    root = Path(arguments.data_root) if arguments.data_root else folder / "world"
+    if not arguments.data_root:
+        shapes.write_world(root, arguments.scale, seed, SETS)
+    data = DataSets.find(root)
+    checkpoints = {"random": folder / "checkpoints" / "random.safetensors"}
+    write_random_control(checkpoints["random"], seed)
+    if arguments.epochs:
+        checkpoints["flsl"] = folder / "checkpoints" / "flsl.safetensors"
+        convert(pretrain(data, seed, folder / "flsl", arguments.epochs), checkpoints["flsl"])
+    checkpoints["supervised"] = POSITIVE_CONTROL
+    effort = Effort(detector_steps=arguments.detector_steps)
+    records = []
+    for name, path in checkpoints.items():
+        print(f"== {name}, seed {seed} ==", file=sys.stderr)
+        records += judge(name, path, data, folder, out / "records", effort, seed)
+    draw(checkpoints, data, folder)
+    return records
+
+
+def pretrain(data: DataSets, seed: int, out: Path, epochs: int) -> Path:
+    """Run ``python -m pretrain`` on the detector's training images; returns the training file."""
+    batch = min(32, data.coco.train_images)
+    command = [sys.executable, "-m", "pretrain", str(ROOT / "pretrain" / "configs" / "mini.yaml")]
+    command += [f"data.root={data.coco.path / 'train2017'}", f"run.out={out}", f"run.seed={seed}"]
+    command += [f"run.epochs={epochs}", f"run.batch={batch}"]
+    code = subprocess.run(command, check=False).returncode
+    if code:
+        raise SystemExit(code)
+    return out / "checkpoint.pth"
 
 
 if __name__ == "__main__":
