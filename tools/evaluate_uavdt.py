@@ -44,9 +44,9 @@ def main() -> None:
     for name, value in scores.get("unofficial", {}).items():
         print(f"not official: {name} {value:.2f}")
     if args.curves:
-        from benchmarks.uavdt.pictures import write_curves
+        from benchmarks.uavdt.pictures import attribute_panels, write_curves  # scoring alone needs NumPy only
 
-        write_curves(args.curves, outcomes.curves())
+        write_curves(args.curves, attribute_panels(outcomes.curves()))
     if args.json:
         write_json(args.json, scores)
 

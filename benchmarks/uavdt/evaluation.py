@@ -124,11 +124,7 @@ def evaluate(
     for name in names:
         progress(name)
         ground = read_ground(folder, name, drop_beyond)
-        path = results / f"{name}.txt"
-        rows = read_rows(path, DETECTION_COLUMNS, "file of detections")
-        if ground.length is not None and not drop_beyond:
-            refuse_beyond(path, rows, ground.length)
-        outcomes.add(ground, _boxes(rows), rows[:, SCORE])
+        outcomes.add(ground, *read_detections(results, ground, drop_beyond))
     return outcomes
 
 
@@ -154,6 +150,17 @@ def read_ground(folder: Path, name: str, drop_beyond: bool = False) -> Ground:
     if name not in WITHOUT_IGNORE_STEP:
         regions = read_rows(folder / f"{name}_gt_ignore.txt", IGNORE_COLUMNS, "file of ignored regions")
     return Ground(name, _boxes(rows), _boxes(regions), length)
+
+
+def read_detections(
+    folder: str | os.PathLike[str], ground: Ground, drop_beyond: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes ``[N, 5]`` and scores ``[N]`` detected in a sequence, in file order."""
+    path = Path(folder) / f"{ground.name}.txt"
+    rows = read_rows(path, DETECTION_COLUMNS, "file of detections")
+    if ground.length is not None and not drop_beyond:
+        refuse_beyond(path, rows, ground.length)
+    return _boxes(rows), rows[:, SCORE]
 
 
 def _boxes(rows: np.ndarray) -> np.ndarray:

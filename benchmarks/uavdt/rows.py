@@ -17,8 +17,10 @@ import numpy as np
 from benchmarks.errors import InputError
 from benchmarks.files import require_file, write_text
 
-FRAME, LEFT, TOP, WIDTH, HEIGHT, SCORE = 0, 2, 3, 4, 5, 6
-BOX = slice(LEFT, HEIGHT + 1)
+FRAME, TARGET, LEFT, TOP, WIDTH, HEIGHT = range(6)
+SCORE = 6  # of a detection
+OUT_OF_VIEW, OCCLUSION, CATEGORY = 6, 7, 8  # of an object
+BOX, SIZE = slice(LEFT, HEIGHT + 1), slice(WIDTH, HEIGHT + 1)
 TRUTH_COLUMNS, IGNORE_COLUMNS, DETECTION_COLUMNS = 9, 6, 7
 
 
@@ -44,7 +46,7 @@ def read_rows(path: str | os.PathLike[str], columns: int, what: str) -> np.ndarr
         rows = _read_slowly(path, lines, delimiter)
     if rows.shape[1] < columns:
         raise InputError(f"{path}, row {_line(lines, 0)} has {rows.shape[1]} columns: a {what} has {columns} or more")
-    frames, sizes = rows[:, FRAME], rows[:, WIDTH : HEIGHT + 1]
+    frames, sizes = rows[:, FRAME], rows[:, SIZE]
     faults = (
         (~np.isfinite(rows).all(axis=1), "holds a value that is not finite"),
         ((frames < 1) | (frames != np.floor(frames)), "has no frame number, a whole one from 1 on, in front"),

@@ -23,7 +23,7 @@ _PAIRS = 1 << 19
 class Outcome:
     """What matching found in one sequence; detections in the toolkit's order: by frame, then by falling score."""
 
-    truths: int
+    found: np.ndarray  # bool [G]: the objects, in file order, that a detection took
     scores: np.ndarray  # float64 [N]
     hits: np.ndarray  # bool [N]: took an object
 
@@ -76,30 +76,28 @@ def match(truth: np.ndarray, detections: np.ndarray, scores: np.ndarray, iou: fl
     """
     order = np.lexsort((-scores, detections[:, 0]))
     detections, scores = detections[order], scores[order]
-    hits = np.zeros(len(detections), bool)
+    hits, found = np.zeros(len(detections), bool), np.zeros(len(truth), bool)
     d, g, overlap = _overlapping(detections, truth, iou)
     if len(d):
         # The last free entry of a detection's group is its best: overlaps rise within it, then object numbers.
         order = np.lexsort((g, overlap, d))
         d, g = d[order], g[order]
-        taken = np.zeros(len(truth), bool)
         # Frames do not touch each other, so all frames' first candidates go at once, then all second ones, ...
         for turn in _turns(d, detections[:, 0]):
-            turn = turn[~taken[g[turn]]]
+            turn = turn[~found[g[turn]]]
             best = turn[np.diff(d[turn], append=-1) != 0]
-            taken[g[best]] = True
+            found[g[best]] = True
             hits[d[best]] = True
-    return Outcome(len(truth), scores, hits)
+    return Outcome(found, scores, hits)
 
 
 def precision_recall(outcomes: Sequence[Outcome]) -> Curve:
     """The curve of sequences pooled in the given order; equal scores keep that order."""
     scores = np.concatenate([outcome.scores for outcome in outcomes])
     hits = np.concatenate([outcome.hits for outcome in outcomes])
-    found = np.cumsum(hits[np.argsort(-scores, kind="stable")])
-    truths = sum(outcome.truths for outcome in outcomes)
-    ranks = np.arange(1, len(found) + 1)
-    return Curve(found / max(1, truths), found / ranks, truths, int(hits.sum()))
+    tp = np.cumsum(hits[np.argsort(-scores, kind="stable")])
+    truths = sum(len(outcome.found) for outcome in outcomes)
+    return Curve(tp / max(1, truths), tp / np.arange(1, len(tp) + 1), truths, int(hits.sum()))
 
 
 def _corners(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
