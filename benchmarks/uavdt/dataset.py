@@ -91,7 +91,7 @@ def open_uavdt(root: str | os.PathLike[str], whole: bool = True) -> UavdtRoot:
 def write_coco(
     data: UavdtRoot, split: str, target: str | os.PathLike[str], classes: int = 3, progress: bool = True
 ) -> dict[str, int]:
-    """Write one split as a COCO annotation file; returns how many images, objects and ignored regions are in it.
+    """Write one split as a COCO annotation file; returns how many images, annotated images, objects, regions it has.
 
     Every frame is an image, also one without objects, and every row of ``_gt_whole`` an object: nothing is clipped,
     merged or left out. Categories are UAVDT's three, or one for all. Regions of ``_gt_ignore`` are annotations with
@@ -100,7 +100,7 @@ def write_coco(
     """
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    counts = {"images": 0, "objects": 0, "regions": 0}
+    counts = {"objects": 0, "regions": 0}
     for name, length in tqdm(data.split(split).items(), desc=f"uavdt {split}", leave=False, disable=not progress):
         first = len(images) + 1
         for number in range(1, length + 1):
@@ -137,7 +137,7 @@ def write_coco(
                 annotations.append(annotation)
         counts["objects"] += len(objects)
         counts["regions"] += len(regions)
-    counts["images"] = len(images)
+    counts |= {"images": len(images), "annotated": len({annotation["image_id"] for annotation in annotations})}
     categories = [{"id": number, "name": name} for number, name in enumerate(CLASSES[classes], start=1)]
     # Compact: indented, the training set would take 200 MB.
     write_text(target, json.dumps({"images": images, "annotations": annotations, "categories": categories}))
