@@ -117,7 +117,7 @@ def _corners(box: np.ndarray, scale: float) -> tuple[tuple[int, int], tuple[int,
 
 
 def _box(picture: np.ndarray, box: np.ndarray, scale: float, colour: tuple[int, int, int], thickness: int = 1) -> None:
-    cv2.rectangle(picture, *_corners(box, scale), colour, thickness, cv2.LINE_AA)
+    cv2.rectangle(picture, *_corners(box, scale), colour, thickness)
 
 
 def _hatch(picture: np.ndarray, box: np.ndarray, scale: float) -> None:
