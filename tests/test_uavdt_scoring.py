@@ -235,8 +235,8 @@ def test_the_ignore_files_of_two_sequences_are_not_read(case):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("3,-1,1,2,3,4", "row 2 has 6 columns, those before it 9"),
-        ("3,-1,1,2,3,4,0.5,1", "row 2 has 8 columns, those before it 9"),
+        ("3,-1,1,2,3,4", "row 2 has 6 columns instead of 9: 3,-1,1,2,3,4"),
+        ("3,-1,1,2,3,4,0.5,1", "row 2 has 8 columns instead of 9"),
         ("3,-1,1,2,three,4,0.5,1,-1", "row 2: 'three' in column 5 is no number"),
         ("3,-1,1,2,,4,0.5,1,-1", "row 2: '' in column 5 is no number"),
         ("3,-1,1,2,-3,4,0.5,1,-1", "row 2 has a negative width or height: 3,-1,1,2,-3,4,0.5,1,-1"),
@@ -265,6 +265,15 @@ def test_blank_lines_do_not_shift_the_row_that_is_named(case):
     path.write_text("\n".join(["", lines[0], "  ", lines[1], "4,-1,1,2,-1,4,0.5,1,-1"]))
     with pytest.raises(InputError, match="row 5 has a negative"):
         evaluate(case, case / "detections", ["M0203"])
+
+
+def test_a_short_first_row_is_the_one_that_is_named(case):
+    path = case / "detections/M0203.txt"
+    lines = path.read_text().splitlines()
+    for rows in (["1,-1,2,2,5,5", *lines], ["1,-1,2,2,5,5"] * 3):
+        path.write_text("\n".join(rows))
+        with pytest.raises(InputError, match=r"M0203\.txt, row 1 has 6 columns"):
+            evaluate(case, case / "detections", ["M0203"])
 
 
 def test_rows_beyond_the_length_are_left_out_when_asked(case):

@@ -31,7 +31,7 @@ def main() -> None:
     if not all(0 < iou <= 1 for iou in args.iou):
         raise InputError(f"--iou {args.iou} is outside of 0 to 1: give a share such as 0.5")
 
-    sequences = args.sequences.split(",") if args.sequences else None
+    sequences = [name.strip() for name in args.sequences.split(",")] if args.sequences else None
     ious = (*args.iou, *(COCO_IOUS if args.coco else ()))
     outcomes = evaluate(args.ground_truth, args.detections, sequences, args.drop_beyond, ious, _show)
     scores = outcomes.scores()

@@ -60,7 +60,6 @@ def train(
         {
             "work_dir": str(out),
             "launcher": LAUNCHERS[launcher],
-            "env_cfg": {"dist_cfg": {"backend": "nccl" if torch.cuda.is_available() else "gloo"}},
             "model.backbone.checkpoint": str(checkpoint),
             "randomness": {"seed": seed, "deterministic": True},
             "resume": resume and snapshot.exists(),
@@ -71,6 +70,12 @@ def train(
     for hook in config.custom_hooks:
         if hook["type"] in ("LossLog", "TestBar"):
             hook["progress"] = progress
+    if launcher == "torchrun" and not torch.cuda.is_available():
+        # mmengine takes it for granted that every process has a GPU.
+        wrapper = {"type": "MMDistributedDataParallel", "broadcast_buffers": False, "device_ids": None}
+        config.model_wrapper_cfg = wrapper
+        if not torch.distributed.is_initialized():
+            torch.distributed.init_process_group("gloo")
     try:
         runner = Runner.from_cfg(config)
         runner.train()

@@ -43,9 +43,9 @@ def read_rows(path: str | os.PathLike[str], columns: int, what: str) -> np.ndarr
     try:
         rows = np.loadtxt(lines, delimiter=delimiter, comments=None, ndmin=2)
     except ValueError:
-        rows = _read_slowly(path, lines, delimiter)
-    if rows.shape[1] < columns:
-        raise InputError(f"{path}, row {_line(lines, 0)} has {rows.shape[1]} columns: a {what} has {columns} or more")
+        rows = _read_slowly(path, lines, delimiter, columns)
+    short = np.full(len(rows), rows.shape[1] < columns)
+    refuse_row(path, lines, short, f"has {rows.shape[1]} columns, a {what} has {columns} or more")
     frames, sizes = rows[:, FRAME], rows[:, SIZE]
     faults = (
         (~np.isfinite(rows).all(axis=1), "holds a value that is not finite"),
@@ -81,17 +81,16 @@ def write_detections(path: str | os.PathLike[str], frames: np.ndarray, boxes: np
     write_text(path, "".join(f"{f},-1,{x!r},{y!r},{w!r},{h!r},{s!r},1,-1\n" for f, (x, y, w, h), s in rows))
 
 
-def _read_slowly(path: Path, lines: list[str], delimiter: str | None) -> np.ndarray:
+def _read_slowly(path: Path, lines: list[str], delimiter: str | None, columns: int) -> np.ndarray:
     """What ``loadtxt`` could not read, row by row, until the fault shows (or, with odd white space, none does)."""
     rows: list[list[float]] = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         fields = line.split(delimiter)
-        if rows and len(fields) != len(rows[0]):
-            raise InputError(
-                f"{path}, row {number} has {len(fields)} columns, those before it {len(rows[0])}: {_shown(line)}"
-            )
+        expected = len(rows[0]) if rows else max(len(fields), columns)
+        if len(fields) != expected:
+            raise InputError(f"{path}, row {number} has {len(fields)} columns instead of {expected}: {_shown(line)}")
         rows.append([_number(field) for field in fields])
         if None in rows[-1]:
             column = rows[-1].index(None)

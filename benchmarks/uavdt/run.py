@@ -76,7 +76,6 @@ def run(
             "frozen": runner.cfg.model.backbone.frozen,
             "taps": list(default_taps(architecture.depth)),
             "heads": options.detector_heads or architecture.num_heads,
-            "device": engine.device_name(),
             "devices": devices,
             "train": counts["train"],
             "test": counts["test"],

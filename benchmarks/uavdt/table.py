@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import shapes
+from benchmarks.engines import mmdet as engine
 from benchmarks.engines.mmdet_launch import is_first_process
 from benchmarks.errors import InputError
 from benchmarks.files import read_json, sha256_of, write_json
@@ -33,7 +34,9 @@ def plan(checkpoints: dict[str, Path], data: UavdtRoot, scale: str, options: Opt
     frames = {"training": sum(data.train.values()), "test": sum(data.test.values())}
     lines = [f"data: {data.path}, {frames['training']} training frames, {frames['test']} test frames"]
     lines.append(f"config: {CONFIG[scale].name}, scale {scale}")
-    lines += [f"  {name} = {entry['value']}: {entry['reason']}" for name, entry in options.as_record().items()]
+    for name, entry in options.as_record().items():
+        instead = f" (scale paper: {entry['paper_scale']})" if entry["value"] != entry["paper_scale"] else ""
+        lines.append(f"  {name} = {entry['value']}{instead}: {entry['reason']}")
     lines += [f"run: {name} ({path}), seed {seed}" for name, path in checkpoints.items() for seed in seeds]
     return "\n".join(lines)
 
@@ -52,6 +55,8 @@ def judge(
 
     Detections stay in ``out/<name>-seed<seed>/detections``, where an interrupted run also goes on.
     """
+    if scale == "paper" and engine.device_name() == "cpu":
+        raise InputError("scale paper needs a GPU and torch finds none here: --scale mini and --dry-run do without")
     first = is_first_process()
     facts = fingerprint(data.path, data.text_files())
     for name, checkpoint in checkpoints.items():
@@ -62,7 +67,7 @@ def judge(
             _claim(folder, {**identity, "options": options.as_record()})
             result = run(checkpoint, data, folder, scale, options, seed, launcher, devices, progress=first)
             if first:
-                device = result["run"]["device"]
+                device = engine.device_name()
                 record = make_record("uavdt", PROTOCOL, scale, name, checkpoint, facts, result, seed, started, device)
                 write_record(out / "records", record)
 
