@@ -9,6 +9,7 @@ Frames count from 1. Commas or white space part the numbers, as MATLAB's ``load`
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 
@@ -38,22 +39,17 @@ def read_rows(path: str | os.PathLike[str], columns: int, what: str) -> np.ndarr
         raise InputError(f"{path} is no text file of numbers (byte {error.start} is not ASCII)") from error
     if not text.strip():
         return np.empty((0, columns))
-    lines = text.splitlines()
     delimiter = "," if "," in text else None
     try:
-        rows = np.loadtxt(lines, delimiter=delimiter, comments=None, ndmin=2)
+        rows = np.loadtxt(io.StringIO(text), delimiter=delimiter, comments=None, ndmin=2)
     except ValueError:
-        rows = _read_slowly(path, lines, delimiter, columns)
+        rows = _read_slowly(path, text, delimiter, columns)
     short = np.full(len(rows), rows.shape[1] < columns)
-    refuse_row(path, lines, short, f"has {rows.shape[1]} columns, a {what} has {columns} or more")
-    frames, sizes = rows[:, FRAME], rows[:, SIZE]
-    faults = (
-        (~np.isfinite(rows).all(axis=1), "holds a value that is not finite"),
-        ((frames < 1) | (frames != np.floor(frames)), "has no frame number, a whole one from 1 on, in front"),
-        ((sizes < 0).any(axis=1), "has a negative width or height"),
-    )
-    for bad, why in faults:
-        refuse_row(path, lines, bad, why)
+    refuse_row(path, text, short, f"has {rows.shape[1]} columns, a {what} has {columns} or more")
+    refuse_row(path, text, ~np.isfinite(rows).all(axis=1), "holds a value that is not finite")
+    frames = rows[:, FRAME]
+    refuse_row(path, text, (frames < 1) | (frames != np.floor(frames)), "does not begin with a whole number from 1 on")
+    refuse_row(path, text, (rows[:, SIZE] < 0).any(axis=1), "has a negative width or height")
     return rows
 
 
@@ -62,14 +58,15 @@ def refuse_beyond(path: str | os.PathLike[str], rows: np.ndarray, length: int) -
     bad = rows[:, FRAME] > length
     if bad.any():
         frame = rows[np.flatnonzero(bad)[0], FRAME]
-        refuse_row(path, Path(path).read_text().splitlines(), bad, f"is of frame {frame:.0f}, the last is {length}")
+        refuse_row(path, Path(path).read_text(), bad, f"is of frame {frame:.0f}, the last is {length}")
 
 
-def refuse_row(path: str | os.PathLike[str], lines: list[str], bad: np.ndarray, why: str) -> None:
-    """:class:`InputError` for the first row that is marked in ``bad``, by its line in the file."""
+def refuse_row(path: str | os.PathLike[str], text: str, bad: np.ndarray, why: str) -> None:
+    """:class:`InputError` for the first row that is marked in ``bad``, by its line in the file's text."""
     if bad.any():
-        line = _line(lines, int(np.flatnonzero(bad)[0]))
-        raise InputError(f"{path}, row {line} {why}: {_shown(lines[line - 1])}")
+        lines = [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
+        number, line = lines[int(np.flatnonzero(bad)[0])]
+        raise InputError(f"{path}, row {number} {why}: {_shown(line)}")
 
 
 def write_detections(path: str | os.PathLike[str], frames: np.ndarray, boxes: np.ndarray, scores: np.ndarray) -> None:
@@ -81,10 +78,10 @@ def write_detections(path: str | os.PathLike[str], frames: np.ndarray, boxes: np
     write_text(path, "".join(f"{f},-1,{x!r},{y!r},{w!r},{h!r},{s!r},1,-1\n" for f, (x, y, w, h), s in rows))
 
 
-def _read_slowly(path: Path, lines: list[str], delimiter: str | None, columns: int) -> np.ndarray:
+def _read_slowly(path: Path, text: str, delimiter: str | None, columns: int) -> np.ndarray:
     """What ``loadtxt`` could not read, row by row, until the fault shows (or, with odd white space, none does)."""
     rows: list[list[float]] = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
             continue
         fields = line.split(delimiter)
@@ -103,11 +100,6 @@ def _number(field: str) -> float | None:
         return float(field) if "_" not in field else None
     except ValueError:
         return None
-
-
-def _line(lines: list[str], row: int) -> int:
-    """The line, from 1, of the ``row``-th (from 0) that is not blank."""
-    return [number for number, line in enumerate(lines, start=1) if line.strip()][row]
 
 
 def _shown(line: str) -> str:

@@ -106,15 +106,36 @@ def _corners(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.
 
 
 def _same_frame(frames: np.ndarray, others: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """All pairs (i, j) with ``frames[i] == others[j]``, in blocks, ordered by i and then by j."""
+    """All pairs (i, j) with ``frames[i] == others[j]``, in blocks."""
     order = np.argsort(others, kind="stable")
     ordered = others[order]
-    first = np.searchsorted(ordered, frames, "left")
-    counts = np.searchsorted(ordered, frames, "right") - first
+    return _pairs(np.searchsorted(ordered, frames, "left"), np.searchsorted(ordered, frames, "right"), order)
+
+
+def _near(a: np.ndarray, b: np.ndarray, iou: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The pairs of boxes in the same frame whose left edges do not rule out an overlap of ``iou``, in blocks.
+
+    Widths of such a pair differ by a factor of 1 / iou at most, and iou times either width is shared; so the other box
+    begins between ``left - (1 / iou - iou) * width`` and ``left + (1 - iou) * width``.
+    """
+    left, width = a[:, 1], a[:, 3]
+    low, high = left - (1 / iou - iou) * width, left + (1 - iou) * width
+    # One number line for all frames, each with a span of its own; the slack makes up for its rounding.
+    span = 2 * max(float(np.abs(edge).max(initial=1)) for edge in (low, high, b[:, 1])) + 1
+    slack = span * max(1e-9, 1e-15 * float(a[:, 0].max(initial=0)))
+    place = span * b[:, 0] + b[:, 1]
+    order = np.argsort(place)
+    place, start = place[order], span * a[:, 0]
+    return _pairs(np.searchsorted(place, start + low - slack), np.searchsorted(place, start + high + slack), order)
+
+
+def _pairs(first: np.ndarray, last: np.ndarray, order: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """All pairs (i, j) with j in ``order[first[i] : last[i]]``, in blocks of about :data:`_PAIRS`."""
+    counts = np.maximum(last - first, 0)
     ends = np.cumsum(counts)
     start = 0
-    while start < len(frames):
-        # At least one row a block, however many partners it has.
+    while start < len(counts):
+        # At least one i a block, however many partners it has.
         before = ends[start - 1] if start else 0
         stop = max(start + 1, int(np.searchsorted(ends, before + _PAIRS, "right")))
         count = counts[start:stop]
@@ -130,12 +151,10 @@ def _overlapping(a: np.ndarray, b: np.ndarray, iou: float) -> tuple[np.ndarray, 
     b_left, b_top, b_right, b_bottom = _corners(b)
     a_area, b_area = a[:, 3] * a[:, 4], b[:, 3] * b[:, 4]
     found = [(np.empty(0, int), np.empty(0, int), np.empty(0))]
-    for i, j in _same_frame(a[:, 0], b[:, 0]):
+    for i, j in _near(a, b, iou):
         width = np.minimum(a_right[i], b_right[j]) - np.maximum(a_left[i], b_left[j])
-        meets = width > 0
-        i, j, width = i[meets], j[meets], width[meets]
         height = np.minimum(a_bottom[i], b_bottom[j]) - np.maximum(a_top[i], b_top[j])
-        meets = height > 0
+        meets = (width > 0) & (height > 0)
         i, j, shared = i[meets], j[meets], width[meets] * height[meets]
         overlap = shared / (a_area[i] + b_area[j] - shared)
         enough = overlap >= iou
