@@ -172,19 +172,14 @@ def _selected(sequences: Sequence[str] | None, folder: Path, results: Path) -> l
     names = sorted(TEST_FRAMES if sequences is None else sequences)
     if not names or len(set(names)) < len(names):
         raise InputError(f"the sequences {','.join(names)!r} are none or not distinct: name each once")
+    hint = "; to score a part of the test set, name it: --sequences M0203,M0208" if sequences is None else ""
     for name in names:
-        needed = [
-            (folder, f"{name}_gt_whole.txt", "check the name"),
-            (results, f"{name}.txt", "an empty one is no box"),
-        ]
+        needed = {folder / f"{name}_gt_whole.txt": "check the name", results / f"{name}.txt": "an empty one is no box"}
         if name not in WITHOUT_IGNORE_STEP:
-            needed.append((folder, f"{name}_gt_ignore.txt", "an empty one is no region"))
-        for place, file, advice in needed:
-            if not (place / file).is_file():
-                part = (
-                    "; to score a part of the test set, name it: --sequences M0203,M0208" if sequences is None else ""
-                )
-                raise InputError(f"sequence {name}: {place} has no {file} ({advice}{part})")
+            needed[folder / f"{name}_gt_ignore.txt"] = "an empty one is no region"
+        for path, advice in needed.items():
+            if not path.is_file():
+                raise InputError(f"sequence {name}: {path} does not exist ({advice}{hint})")
     return names
 
 

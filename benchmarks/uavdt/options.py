@@ -22,10 +22,12 @@ class Options:
     """The defaults are those of scale ``paper``."""
 
     classes: int = _option(3, "UAVDT's own; the score pools them. One class is said to score higher so", (3, 1))
-    long_side: int = _option(1000, "ClusDet's detectors: 600 x 1000, aspect kept")
-    short_side: int = _option(600, "ClusDet's detectors: 600 x 1000, aspect kept")
+    long_side: int = _option(1000, "that of ClusDet's public configs, which are for VisDrone; aspect kept")
+    short_side: int = _option(600, "that of ClusDet's public configs, which are for VisDrone; aspect kept")
     chips: str = _option(
-        "none", "ClusDet also trained on four even chips of a frame; whether FLSL did is unknown", ("none", "even")
+        "none",
+        "ClusDet is said to have trained on even chips of a frame as well; whether FLSL did is unknown",
+        ("none", "even"),
     )
     ignored_regions: str = _option(
         "unused", "whether they mask the training loss is unknown; here they do not unless asked", ("unused", "masked")
