@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 import time
@@ -13,6 +12,7 @@ from benchmarks.backbones.pyramid import default_taps
 from benchmarks.checkpoints.canonical import read_canonical
 from benchmarks.engines import mmdet as engine
 from benchmarks.errors import InputError
+from benchmarks.files import sha256_of
 from benchmarks.uavdt.dataset import CLASSES, UavdtRoot, write_coco
 from benchmarks.uavdt.evaluation import evaluate
 from benchmarks.uavdt.options import Options
@@ -70,7 +70,7 @@ def run(
         "metrics": scores,
         "run": {
             "config": config.name,
-            "config_sha256": hashlib.sha256(runner.cfg.dump().encode()).hexdigest(),
+            "config_sha256": sha256_of(config),
             "options": options.as_record(),
             "iterations": iterations,
             "frozen": runner.cfg.model.backbone.frozen,
