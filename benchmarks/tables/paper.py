@@ -73,23 +73,22 @@ def lines(table: Table, records: Sequence[dict[str, Any]]) -> list[Line]:
             key = (record["scale"], record["checkpoint"]["sha256"], record["name"])
             seeds.setdefault(key, {})[record["seed"]] = record
     groups = {key: list(members.values()) for key, members in seeds.items()}
+    nothing = (None,) * len(table.columns)
     found, used = [], set()
     for row in table.rows:
         mine = [key for key, members in groups.items() if key[0] == "paper" and _is_of(members[0], row)]
         used.update(mine)
-        nothing = (None,) * len(table.columns)
-        for key in mine or [None]:
-            members = groups[key] if key else []
-            ours = _means(table, members) if members else nothing
-            label = f"{row.method} ({key[2]})" if key else row.method
+        for key in mine:
+            ours, label = _means(table, groups[key]), f"{row.method} ({key[2]})"
             verdict = _verdict(table, row.values, ours)
-            found.append(Line(label, row.backbone, "paper", len(members), row.values, ours, verdict, row.flag))
+            found.append(Line(label, row.backbone, "paper", len(groups[key]), row.values, ours, verdict, row.flag))
+        if not mine:
+            found.append(Line(row.method, row.backbone, "paper", 0, row.values, nothing, "not run", row.flag))
     for key, members in groups.items():
         if key not in used:
-            nothing = (None,) * len(table.columns)
             verdict = "not in the paper" if key[0] == "paper" else "mini: no reproduction"
-            backbone = backbone_name(members[0])
-            found.append(Line(key[2], backbone, key[0], len(members), nothing, _means(table, members), verdict))
+            ours, backbone = _means(table, members), backbone_name(members[0])
+            found.append(Line(key[2], backbone, key[0], len(members), nothing, ours, verdict))
     return found
 
 
@@ -143,7 +142,7 @@ def _means(table: Table, members: Sequence[dict[str, Any]]) -> tuple[float | Non
 def _verdict(table: Table, paper: Sequence[float | None], ours: Sequence[float | None]) -> str:
     pairs = [(p, o) for p, o in zip(paper, ours, strict=True) if p is not None]
     if any(o is None for _, o in pairs):
-        return "not run"
+        return "no score"
     worst = max(abs(o - p) for p, o in pairs)
     # Rounded, because 49.0 - 48.95 is a little more than 0.05 in floating point.
     if round(worst, 6) <= ROUNDING:
