@@ -61,7 +61,8 @@ def train(
             "work_dir": str(out),
             "launcher": LAUNCHERS[launcher],
             "model.backbone.checkpoint": str(checkpoint),
-            "randomness": {"seed": seed, "deterministic": True},
+            # On a GPU that would end the run: bicubic resizing, which learned positions need, has no such backward there.
+            "randomness": {"seed": seed, "deterministic": not torch.cuda.is_available()},
             "resume": resume and snapshot.exists(),
             "load_from": str(snapshot) if resume and snapshot.exists() else None,
             **changes,
