@@ -61,7 +61,7 @@ def train(
             "work_dir": str(out),
             "launcher": LAUNCHERS[launcher],
             "model.backbone.checkpoint": str(checkpoint),
-            # On a GPU that would end the run: bicubic resizing, which learned positions need, has no such backward there.
+            # On a GPU it would end the run: bicubic resizing, which learned positions need, has no such backward.
             "randomness": {"seed": seed, "deterministic": not torch.cuda.is_available()},
             "resume": resume and snapshot.exists(),
             "load_from": str(snapshot) if resume and snapshot.exists() else None,
