@@ -2,7 +2,7 @@
 
 Command: tools/table3.py --scale mini --checkpoint NAME=PATH --data-root DIR --out runs/table3
 Cost and expected score: docs/uavdt.md, "The miniature". Not a paper setting.
-The ViT is frozen: a few hundred steps teach a detector little, and with a trained backbone the steps, not the
+The ViT is frozen: 180 steps teach a detector little, and with a trained backbone the steps, not the
 checkpoint, would decide the score.
 """
 
