@@ -88,6 +88,24 @@ def test_a_still_video_keeps_its_mask_with_class_token_and_registers(protocol, s
         assert (labels == mask).mean() > 0.95
 
 
+def test_a_resnet_gives_its_third_stage_at_stride_8():
+    pytest.importorskip("benchmarks.backbones.resnet", reason="no ResNet in the house yet")
+    from benchmarks.backbones.resnet import HouseResNet
+
+    from benchmarks.checkpoints.card import ResNetArchitecture
+
+    torch.manual_seed(0)
+    architecture = ResNetArchitecture(stem=8, blocks=(1, 1, 1, 1), inner=(4, 4, 4, 4), widths=(8, 8, 16, 8))
+    encoder = Encoder(HouseResNet(architecture).eval(), Card("x", architecture, DINO_RESIZE))
+    mask = np.zeros((90, 132), np.uint8)
+    mask[24:72, 40:96] = 4
+    first = prepare_mask(mask, encoder.grid(mask.shape), CRW)
+    frame = torch.randn(3, 90, 132)
+    assert encoder(frame[None]).shape == (1, 12, 17, 16)
+    (labels,) = propagate_video(encoder, [frame] * 2, first, mask.shape, CRW)
+    assert (labels == mask).mean() > 0.95
+
+
 def test_a_checkpoint_with_its_own_normalisation_keeps_it():
     card = Card("x", Architecture(32, 1, 2, 16, 224), DINO_RESIZE)
     assert Encoder(None, card).normalisation(DINO)[1] == (0.228, 0.224, 0.225)

@@ -26,10 +26,10 @@ class FirstMask:
         return FirstMask(self.indices, self.labels.to(device))
 
 
-def input_size(height: int, width: int, stride: int, protocol: Protocol) -> tuple[int, int]:
+def input_size(height: int, width: int, patch: int, protocol: Protocol) -> tuple[int, int]:
     """The ``(height, width)`` in pixels that a frame is resized to. The aspect is not exactly kept.
 
-    Both sides are floored to multiples of ``stride`` at last; with the published sizes this changes nothing for
+    Both sides are floored to multiples of ``patch`` at last; with the published sizes this changes nothing for
     patch 8 and 16. A square frame counts as landscape (DINO's script sizes its frame and its mask differently then).
     """
     short, multiple = protocol.short_side, protocol.size_multiple
@@ -37,11 +37,11 @@ def input_size(height: int, width: int, stride: int, protocol: Protocol) -> tupl
     if short:
         long = int(short * max(sides) / min(sides) // multiple * multiple)
         sides = (long, short) if height > width else (short, long)
-    sides = tuple(side // stride * stride for side in sides)
-    if min(sides) < stride:
+    sides = tuple(side // patch * patch for side in sides)
+    if min(sides) < patch:
         raise InputError(
             f"a {width}x{height} frame comes out as {sides[1]}x{sides[0]} with short side {short}, "
-            f"multiple {multiple} and patch {stride}: ask for a larger short side"
+            f"multiple {multiple} and patch {patch}: ask for a larger short side"
         )
     return sides
 

@@ -40,7 +40,7 @@ def label_maps(
 ) -> Iterator[np.ndarray]:
     """Yield a label map uint8 ``[H, W]`` for every frame of ``video``; the first is its first mask, untouched."""
     mask = read_mask(video.masks[0])
-    size = input_size(*mask.shape, encoder.stride, protocol)
+    size = input_size(*mask.shape, encoder.multiple, protocol)
     mean, std = encoder.normalisation(protocol)
 
     def frames() -> Iterator[torch.Tensor]:
@@ -82,7 +82,7 @@ def propagate_checkpoint(
 
     Returns:
         The label maps by sequence (empty with ``out``), and facts about the run: ``protocol``, ``sequences``
-        (frames of each), ``patch_size``, ``normalisation``, ``seconds``.
+        (frames of each), ``stride`` (pixels per token), ``normalisation``, ``seconds``.
     """
     where = usable_device(device)
     batch_size = BATCH.get(where.type, BATCH["cuda"]) if batch_size is None else batch_size
@@ -116,7 +116,7 @@ def propagate_checkpoint(
     facts = {
         "protocol": asdict(protocol),
         "sequences": {video.name: len(video.frames) for video in videos},
-        "patch_size": card.architecture.patch_size,
+        "stride": encoder.stride,
         "normalisation": {"mean": list(mean), "std": list(std)},
         "seconds": round(time.monotonic() - start, 3),
     }
