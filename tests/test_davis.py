@@ -5,13 +5,12 @@
 """
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from in_process import run_tool
 from PIL import Image
 
 from benchmarks.checkpoints.convert import convert
@@ -29,12 +28,6 @@ from benchmarks.davis.scoring import (
 from benchmarks.errors import InputError
 
 DATA = Path(__file__).parent / "data"
-TOOLS = Path(__file__).resolve().parents[1] / "tools"
-
-
-def run_tool(name, *arguments):
-    command = [sys.executable, TOOLS / name, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def test_every_pixel_is_the_published_scripts(sample_data, tmp_path):

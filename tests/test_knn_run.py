@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from in_process import run_tool
 from PIL import Image
 
 from benchmarks.backbones.vit import HouseViT
@@ -20,7 +21,6 @@ from benchmarks.knn.pictures import draw_patches, write_picture
 from benchmarks.knn.run import crop, evaluate_checkpoint, open_image, place
 from benchmarks.knn.vote import vote, vote_with_bank
 
-TOOL = Path(__file__).resolve().parents[1] / "tools" / "evaluate_knn.py"
 COLOURS = {"n00000001": (220, 40, 40), "n00000002": (40, 200, 60), "n00000003": (50, 60, 220)}
 SMALL = Architecture(embed_dim=32, depth=1, num_heads=2, patch_size=16, image_size=224)
 
@@ -58,10 +58,6 @@ def checkpoint(tmp_path):
     return tmp_path / "small.safetensors"
 
 
-def run_tool(*arguments):
-    return subprocess.run([sys.executable, TOOL, *map(str, arguments)], capture_output=True, text=True, check=False)
-
-
 @pytest.mark.parametrize("workers", [0, 2])
 def test_colours_are_told_apart(imagenet, checkpoint, workers):
     scores = evaluate_checkpoint(checkpoint, imagenet, ks=(5, 3), batch_size=4, workers=workers, progress=False)
@@ -84,7 +80,7 @@ def test_images_without_a_box_are_counted_not_used(imagenet, checkpoint):
 def test_the_command_writes_what_it_prints(imagenet, checkpoint, tmp_path):
     common = ("--checkpoint", checkpoint, "--imagenet-root", imagenet, "--json", tmp_path / "scores.json")
     seen = ("--pictures", tmp_path / "seen", "--cache", tmp_path / "index")
-    done = run_tool(*common, *seen, "--protocol", "official", "--k", 10, 20)
+    done = run_tool("evaluate_knn.py", *common, *seen, "--protocol", "official", "--k", 10, 20)
     assert done.returncode == 0, done.stderr
     scores = json.loads((tmp_path / "scores.json").read_text())
     assert scores["protocol"] == "official"
@@ -203,7 +199,17 @@ def test_unusable_input_is_named(imagenet, checkpoint, tmp_path):
 def test_the_command_says_so_in_one_line_and_exits_2(imagenet, checkpoint):
     picture = imagenet / "val/n00000002/val_n00000002_1.JPEG"
     picture.write_bytes(picture.read_bytes()[:900])
-    done = run_tool("--checkpoint", checkpoint, "--imagenet-root", imagenet, "--k", 3, "--cache", imagenet / "index")
+    done = run_tool(
+        "evaluate_knn.py",
+        "--checkpoint",
+        checkpoint,
+        "--imagenet-root",
+        imagenet,
+        "--k",
+        3,
+        "--cache",
+        imagenet / "index",
+    )
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
     assert sum("error:" in line and picture.name in line for line in done.stderr.splitlines()) == 1

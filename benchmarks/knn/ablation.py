@@ -15,7 +15,7 @@ from benchmarks import shapes
 from benchmarks.checkpoints.canonical import read_canonical
 from benchmarks.checkpoints.convert import canonical, convert
 from benchmarks.errors import InputError
-from benchmarks.files import sha256_of
+from benchmarks.files import read_json, sha256_of, write_json
 from benchmarks.knn.dataset import find_root, read_split
 from benchmarks.knn.run import KS, evaluate_checkpoint
 from benchmarks.records import fingerprint, make_record, read_records, write_record
@@ -118,14 +118,25 @@ def judge(
             if setting.name in given:
                 checkpoint = canonical(given[setting.name], heads=heads)
             else:
-                done = subprocess.run(plan.pretraining(setting, seed), check=False)
-                if done.returncode:
-                    return done.returncode
                 checkpoint = plan.folder(setting, seed) / "checkpoint.safetensors"
-                convert(checkpoint.with_suffix(".pth"), checkpoint)
+                code = _pretrain(plan.pretraining(setting, seed), checkpoint)
+                if code:
+                    return code
             if not _is_recorded(plan, setting, seed, checkpoint, data):
                 _score(plan, setting, seed, checkpoint, data, started)
     return 0
+
+
+def _pretrain(command: list[str], checkpoint: Path) -> int:
+    """Run ``command`` and convert what it wrote beside ``checkpoint``; nothing when that is done. Its exit code."""
+    finished = checkpoint.with_name("finished.json")
+    if finished.is_file() and read_json(finished) == command and checkpoint.is_file():
+        return 0
+    done = subprocess.run(command, check=False)
+    if done.returncode == 0:
+        convert(checkpoint.with_suffix(".pth"), checkpoint)
+        write_json(finished, command)
+    return done.returncode
 
 
 def _is_recorded(plan: Plan, setting: Setting, seed: int, checkpoint: Path, data: dict) -> bool:
