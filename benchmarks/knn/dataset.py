@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
@@ -171,7 +172,9 @@ def read_split(root: Path, split: str, progress: bool = False, cache: str | os.P
     if images is None:
         images = _read_boxes_of(tqdm(paths, f"boxes of {split}", unit="image", disable=not progress), box_paths)
         if kept:
-            _save_index(kept, root, mark, images)
+            # A place that cannot be written costs time, not the result.
+            with contextlib.suppress(OSError):
+                _save_index(kept, root, mark, images)
     if not images:
         raise InputError(
             f"none of the {len(paths)} images in {image_folder} has a box in {box_folder}: names must agree"

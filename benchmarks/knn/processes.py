@@ -17,7 +17,11 @@ T = TypeVar("T")
 def join(device: str) -> None:
     """Join the process group when ``torchrun`` started this process; do nothing otherwise."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+        if device.startswith("cuda") and torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+            dist.init_process_group("nccl")
+        else:
+            dist.init_process_group("gloo")
 
 
 def leave() -> None:
@@ -63,12 +67,19 @@ def together(work: Callable[[], T]) -> T:
     return result
 
 
+def gather_counts(count: int) -> list[int]:
+    """Every process's ``count``, by rank."""
+    counts = [count] * world()
+    if world() > 1:
+        dist.all_gather_object(counts, count)
+    return counts
+
+
 def gather_rows(rows: torch.Tensor) -> list[torch.Tensor]:
     """Every process's ``[n_i, ...]`` (n may differ), by rank, on the device of ``rows``."""
     if world() == 1:
         return [rows]
-    counts: list[int] = [0] * world()
-    dist.all_gather_object(counts, len(rows))
+    counts = gather_counts(len(rows))
     padded = rows.new_zeros(max(counts), *rows.shape[1:])
     padded[: len(rows)] = rows
     found = [torch.empty_like(padded) for _ in counts]

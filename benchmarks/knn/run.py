@@ -6,6 +6,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from benchmarks.knn.dataset import BoxedImage, find_root, read_split
 from benchmarks.knn.geometry import CROP, GRID, RESIZE, check_protocol, partition
 from benchmarks.knn.pictures import draw_patches, write_picture
 from benchmarks.knn.search import nearest
-from benchmarks.knn.vote import class_votes, vote_with_bank
+from benchmarks.knn.vote import check_ks, class_votes, vote_with_bank
 
 KS = (10, 20, 100, 200)
 
@@ -77,7 +78,7 @@ class BoxedImages(Dataset):
     """
 
     def __init__(self, entries: Sequence[BoxedImage], class_index: dict[str, int], card: Card, protocol: str) -> None:
-        self.entries, self.class_index, self.card, self.protocol = entries, class_index, card, protocol
+        self.entries, self.class_index, self.protocol = entries, class_index, protocol
         self.patch = card.architecture.patch_size
         mean, std = (IMAGENET_MEAN, IMAGENET_STD) if protocol == "official" else (card.mean, card.std)
         to_tensor = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean, std)]
@@ -102,50 +103,51 @@ def collate(items: list[Item | InputError]) -> list[torch.Tensor] | InputError:
     return next((item for item in items if isinstance(item, InputError)), None) or default_collate(items)
 
 
-@torch.inference_mode()
-def extract(
-    tokens: Callable[[torch.Tensor], torch.Tensor],
-    dataset: BoxedImages,
-    device: str | torch.device,
-    batch_size: int,
-    writer: BankWriter,
-    workers: int = 0,
-    name: str = "",
-    progress: bool = True,
-) -> None:
-    """Append the nine L2-normalised features of every usable image to ``writer``, nine rows with its class each."""
-    loader = DataLoader(dataset, batch_size, num_workers=workers, collate_fn=collate)
-    for batch in tqdm(loader, desc=f"features of {name}", unit="batch", disable=not progress):
-        if isinstance(batch, InputError):
-            raise batch
-        images, ids, classes = batch
-        found = tokens(images.to(device))
-        found = found.gather(1, ids.to(device)[:, :, None].expand(-1, -1, found.shape[2]))
-        usable = classes >= 0
-        found = F.normalize(found.float(), dim=2).cpu()[usable]
-        writer.append(found.flatten(0, 1), classes[usable].repeat_interleave(found.shape[1]))
+@dataclass(frozen=True)
+class Extractor:
+    """A network and everything that decides what comes out of it for an image."""
+
+    tokens: Callable[[torch.Tensor], torch.Tensor]
+    card: Card
+    protocol: str
+    class_index: dict[str, int]
+    device: torch.device
+    batch_size: int
+    workers: int
+    progress: bool
+
+    def dataset(self, entries: Sequence[BoxedImage]) -> BoxedImages:
+        """The images of ``entries`` as this network sees them."""
+        return BoxedImages(entries, self.class_index, self.card, self.protocol)
+
+    @torch.inference_mode()
+    def bank(self, entries: Sequence[BoxedImage], name: str, dtype: str = "fp32", path: Path | None = None) -> Bank:
+        """The nine L2-normalised features of every usable image of ``entries``, nine rows with its class each."""
+        with BankWriter(len(entries) * GRID * GRID, self.card.architecture.embed_dim, dtype, path) as writer:
+            loader = DataLoader(self.dataset(entries), self.batch_size, num_workers=self.workers, collate_fn=collate)
+            for batch in tqdm(loader, desc=f"features of {name}", unit="batch", disable=not self.progress):
+                if isinstance(batch, InputError):
+                    raise batch
+                images, ids, classes = batch
+                found = self.tokens(images.to(self.device))
+                found = found.gather(1, ids.to(self.device)[:, :, None].expand(-1, -1, found.shape[2]))
+                usable = classes >= 0
+                found = F.normalize(found.float(), dim=2).cpu()[usable]
+                writer.append(found.flatten(0, 1), classes[usable].repeat_interleave(found.shape[1]))
+        return writer.bank()
 
 
-def draw_votes(
-    folder: str | os.PathLike[str],
-    tokens: Callable[[torch.Tensor], torch.Tensor],
-    dataset: BoxedImages,
-    bank: Bank,
-    k: int,
-    device: str | torch.device,
-) -> None:
-    """Write ``folder/<image>.png`` for every usable image of ``dataset``, with what its patches vote for at ``k``."""
-    names = {index: wnid for wnid, index in dataset.class_index.items()}
-    usable = [index for index in range(len(dataset)) if dataset[index][2] >= 0]
-    dataset = BoxedImages([dataset.entries[i] for i in usable], dataset.class_index, dataset.card, dataset.protocol)
-    with BankWriter(len(dataset) * GRID * GRID, bank.width) as writer:
-        extract(tokens, dataset, device, 1, writer, progress=False)
-    features = writer.bank().features.to(device)
-    first = class_votes(*nearest(features, bank, k), len(names)).argmax(1).view(-1, GRID * GRID)
-    for entry, votes, (_, ids, truth) in zip(dataset.entries, first.tolist(), dataset, strict=True):
-        picture = draw_patches(
-            crop(open_image(entry.path)), ids.numpy(), dataset.patch, [names[vote] for vote in votes], names[truth]
-        )
+def draw_votes(folder: str | os.PathLike[str], extractor: Extractor, entries: Sequence[BoxedImage], bank: Bank, k: int):
+    """Write ``folder/<image>.png`` for every usable image of ``entries``, with what its patches vote for at ``k``."""
+    names = {index: wnid for wnid, index in extractor.class_index.items()}
+    items = [(entry, ids, truth) for entry, (_, ids, truth) in zip(entries, extractor.dataset(entries), strict=True)]
+    items = [item for item in items if item[2] >= 0]
+    features = extractor.bank([entry for entry, *_ in items], "pictures").features.to(extractor.device)
+    first = class_votes(*nearest(features, bank, k), len(names)).argmax(1).tolist()
+    for number, (entry, ids, truth) in enumerate(items):
+        votes = [names[vote] for vote in first[number * GRID * GRID : (number + 1) * GRID * GRID]]
+        image = crop(open_image(entry.path))
+        picture = draw_patches(image, ids.numpy(), extractor.card.architecture.patch_size, votes, names[truth])
         if processes.rank() == 0:
             write_picture(Path(folder) / f"{entry.path.stem}.png", picture)
 
@@ -188,31 +190,26 @@ def evaluate_checkpoint(
     check_protocol(protocol, card.architecture.patch_size)
     root = find_root(imagenet_root)
     splits = processes.together(lambda: {name: read_split(root, name, progress, cache) for name in ("train", "val")})
+    check_ks(ks, len(splits["train"].images) * GRID * GRID)
     classes = sorted({wnid for split in splits.values() for image in split.images for wnid in image.names})
     class_index = {wnid: index for index, wnid in enumerate(classes)}
     tokens = module.to(where).patch_tokens
-
-    def features(name: str, dtype: str, path: Path | None) -> Bank:
-        dataset = BoxedImages(processes.share(splits[name].images), class_index, card, protocol)
-        with BankWriter(len(dataset) * GRID * GRID, card.architecture.embed_dim, dtype, path) as writer:
-            extract(tokens, dataset, where, batch_size, writer, workers, name, progress)
-        return writer.bank()
+    extractor = Extractor(tokens, card, protocol, class_index, where, batch_size, workers, progress)
 
     def train_bank() -> Bank:
+        share = processes.share(splits["train"].images)
         if bank_folder is None:
-            return features("train", dtype, None)
+            return extractor.bank(share, "train", dtype)
         made_of = (sha256_of(checkpoint), splits["train"].fingerprint, *classes, protocol, dtype)
         made_of += (str(processes.rank()), str(processes.world()))
         path = Path(bank_folder) / f"{hashlib.sha256(' '.join(made_of).encode()).hexdigest()[:16]}.features"
-        return DiskBank(path) if DiskBank.exists(path) else features("train", dtype, path)
+        return DiskBank(path) if DiskBank.exists(path) else extractor.bank(share, "train", dtype, path)
 
     bank = processes.together(train_bank)
-    tests = processes.together(lambda: features("val", "fp32", None))
-    test_features, test_labels = (
-        torch.cat(processes.gather_rows(rows.to(where))) for rows in (tests.features, tests.labels)
-    )
-    train_rows = sum(map(len, processes.gather_rows(bank.labels.to(where))))
-    used = {"train": train_rows // (GRID * GRID), "val": len(test_labels) // (GRID * GRID)}
+    tests = processes.together(lambda: extractor.bank(processes.share(splits["val"].images), "val"))
+    queries, targets = (torch.cat(processes.gather_rows(rows.to(where))) for rows in (tests.features, tests.labels))
+    rows = {"train": sum(processes.gather_counts(len(bank))), "val": len(targets)}
+    used = {name: count // (GRID * GRID) for name, count in rows.items()}
     for name, images in used.items():
         if not images:
             raise InputError(
@@ -220,11 +217,10 @@ def evaluate_checkpoint(
             )
     if pictures is not None:
         shown = splits["val"].images[:: max(len(splits["val"].images) // PICTURES, 1)][:PICTURES]
-        draw_votes(pictures, tokens, BoxedImages(shown, class_index, card, protocol), bank, min(ks, default=1), where)
+        draw_votes(pictures, extractor, shown, bank, min(ks))
     # The published program always ranks 1000 classes; which of those without a vote fill its top-5 depends on it.
     ranked = max(len(classes), IMAGENET_CLASSES if protocol == "official" else 0)
-    test_features, test_labels = test_features.unflatten(0, (-1, GRID * GRID)), test_labels[:: GRID * GRID]
-    found = vote_with_bank(bank, test_features, test_labels, ks, ranked)
+    found = vote_with_bank(bank, queries.unflatten(0, (-1, GRID * GRID)), targets[:: GRID * GRID], ks, ranked)
     return {
         "protocol": protocol,
         "top1": found["top1"],

@@ -6,7 +6,7 @@ import torch
 
 from benchmarks.errors import InputError
 from benchmarks.knn.bank import Bank
-from benchmarks.knn.processes import gather_rows
+from benchmarks.knn.processes import gather_counts, gather_rows
 
 #: Rows of the bank in one block, and queries that meet them at a time: 64 Mi fp32 similarities, 256 MiB.
 #: Without blocks, ImageNet needs 88 GB.
@@ -23,7 +23,7 @@ def nearest(
     Exact. The bank passes once; beside it and the queries, memory holds one block of similarities and the result.
     With several processes each has a part of the bank and the same queries; all get the neighbours in the whole.
     """
-    total = sum(len(part) for part in gather_rows(queries.new_empty(len(bank), 0)))
+    total = sum(gather_counts(len(bank)))
     if k > total:
         raise InputError(f"k={k} neighbours, but the training set has {total} features: ask for a smaller k")
     best = queries.new_full((len(queries), k), -torch.inf, dtype=torch.float32)

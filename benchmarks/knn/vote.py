@@ -24,6 +24,14 @@ IMAGES = 455
 MEASURES = ("top1", "top5_official", "top5_corrected", "single_vote")
 
 
+def check_ks(ks: Sequence[int], features: int | None) -> None:
+    """:class:`InputError` unless every k is 1 or more, and at most ``features`` where that is known."""
+    if not ks or min(ks) < 1:
+        raise InputError("the numbers of neighbours must be 1 or more: ask for instance for k = 10 20 100 200")
+    if features is not None and max(ks) > features:
+        raise InputError(f"k={max(ks)} neighbours, but the training set has {features} features: ask for a smaller k")
+
+
 def class_votes(similarities: torch.Tensor, labels: torch.Tensor, num_classes: int) -> torch.Tensor:
     """Votes ``[Q, num_classes]`` of neighbours with ``similarities`` and ``labels``, each ``[Q, k]``."""
     votes = similarities.new_zeros(len(similarities), num_classes)
@@ -66,9 +74,8 @@ def vote_with_bank(
         ``single_vote``     not a figure of the paper, and stricter: the nine features' votes are added and the
                             image has one answer.
     """
+    check_ks(ks, None)
     ks = sorted(set(ks))
-    if not ks or ks[0] < 1:
-        raise InputError("the numbers of neighbours must be 1 or more: ask for instance for k = 10 20 100 200")
     patches = test_features.shape[1]
     similarities, labels = (
         found.unflatten(0, (-1, patches)) for found in nearest(test_features.flatten(0, 1), bank, ks[-1])
