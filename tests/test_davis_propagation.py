@@ -72,13 +72,27 @@ def test_crw_equals_dense(seed):
 
 
 @pytest.mark.parametrize("tile", [(3, 3), (16, 5)])
-def test_the_size_of_tiles_and_of_the_scratch_changes_nothing(tile, monkeypatch):
+def test_tiles_scratch_and_threads_change_nothing(tile, monkeypatch):
     target, features, labels = random_case(0, 23, 31, 4)
+    threads = torch.get_num_threads()
     whole = propagate_labels(target, features, labels, DINO)
+    assert torch.get_num_threads() == threads
+    try:
+        torch.set_num_threads(1)
+        assert torch.equal(propagate_labels(target, features, labels, DINO), whole)
+    finally:
+        torch.set_num_threads(threads)
     monkeypatch.setitem(propagation.TILE, "cpu", tile)
-    slabs = [s[4].untyped_storage().nbytes() for s in propagation._slabs(list(features), 12, tile, 0)]
-    assert max(slabs) <= 4 * 8 * 4 * (tile[0] + 24) * (tile[1] + 24)
     assert (propagate_labels(target, features, labels, DINO, scratch=0) - whole).abs().max() < 1e-6
+
+
+def test_the_scratch_bounds_the_copies_of_keys():
+    _, features, _ = random_case(0, 60, 104, 8)
+    for budget in (0, 1 << 20, 1 << 30):
+        tiles = list(propagation._tiles(list(features), 48, 12, (8, 8), budget))
+        copied = max(keys.untyped_storage().nbytes() for *_, keys in tiles)
+        assert copied <= max(budget, 8 * 32 * 32 * 8 * 4)
+        assert len(tiles) == 8
 
 
 def test_ties_beyond_the_candidates_all_count():

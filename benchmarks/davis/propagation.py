@@ -9,7 +9,8 @@ are computed tile by tile, against the keys in reach only, with the same result.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from itertools import islice
 
@@ -20,13 +21,13 @@ from benchmarks.davis.encoder import Encoder
 from benchmarks.davis.frames import FirstMask, harden
 from benchmarks.davis.protocol import Protocol
 
-#: MiB for the copies of keys and the similarities of one tile. Less is slower; below what one tile
-#: needs (20 MiB for ViT-S, eight context frames, radius 12) it is not kept to.
+#: MiB for the copies of keys, all threads together. Less is slower; below what one tile of each
+#: thread needs (13 MiB for ViT-S, eight context frames, radius 12) it is not kept to.
 SCRATCH = 256
 
 #: Queries are taken in tiles of this many rows and columns of tokens. Small tiles compute fewer similarities that the
-#: window then discards; large ones make fewer, better matrix products, and threads meet less often.
-TILE = {"cpu": (16, 8), "cuda": (16, 16)}
+#: window then discards; large ones make fewer, better matrix products.
+TILE = {"cpu": (8, 8), "cuda": (16, 16)}
 
 #: Added to the similarity of a token out of reach; no cosine is that low.
 FAR = -4.0
@@ -52,28 +53,44 @@ def _distance_penalty(
     return (far.flatten(2).flatten(0, 1) * FAR).float()
 
 
-def _slabs(
-    frames: Sequence[torch.Tensor], reach: int, tile: tuple[int, int], budget: int
+def _tiles(
+    frames: Sequence[torch.Tensor], left: int, reach: int, tile: tuple[int, int], budget: int
 ) -> Iterator[tuple[slice, slice, slice, slice, torch.Tensor]]:
-    """For every tile: its rows and columns, those in reach, and the keys there, ``[n, keys, D]``.
+    """The tiles of the column that begins at ``left``: rows, columns, those in reach, and the keys there.
 
-    Keys are copied together for a column of tiles, as much of it as ``budget`` (bytes) allows.
+    Keys ``[n, keys, D]`` of several tiles are copied together, as much of the column as ``budget`` (bytes) allows.
     """
     height, width, dim = frames[0].shape
-    line = len(frames) * min(tile[1] + 2 * reach, width) * dim * frames[0].element_size()
+    columns = slice(left, min(left + tile[1], width))
+    near_columns = slice(max(left - reach, 0), min(columns.stop + reach, width))
+    line = len(frames) * (near_columns.stop - near_columns.start) * dim * frames[0].element_size()
     rows_at_once = max((budget // line - 2 * reach) // tile[0] * tile[0], tile[0])
-    for left in range(0, width, tile[1]):
-        columns = slice(left, min(left + tile[1], width))
-        near_columns = slice(max(left - reach, 0), min(columns.stop + reach, width))
-        for start in range(0, height, rows_at_once):
-            stop = min(start + rows_at_once, height)
-            first, last = max(start - reach, 0), min(stop + reach, height)
-            slab = torch.stack([frame[first:last, near_columns] for frame in frames])
-            for top in range(start, stop, tile[0]):
-                rows = slice(top, min(top + tile[0], stop))
-                near_rows = slice(max(top - reach, 0), min(rows.stop + reach, height))
-                keys = slab[:, near_rows.start - first : near_rows.stop - first].flatten(1, 2)
-                yield rows, columns, near_rows, near_columns, keys
+    for start in range(0, height, rows_at_once):
+        stop = min(start + rows_at_once, height)
+        first, last = max(start - reach, 0), min(stop + reach, height)
+        slab = torch.stack([frame[first:last, near_columns] for frame in frames])
+        for top in range(start, stop, tile[0]):
+            rows = slice(top, min(top + tile[0], stop))
+            near_rows = slice(max(top - reach, 0), min(rows.stop + reach, height))
+            keys = slab[:, near_rows.start - first : near_rows.stop - first].flatten(1, 2)
+            yield rows, columns, near_rows, near_columns, keys
+
+
+def _spread(work: Callable[[int], None], items: Sequence[int], threads: int) -> None:
+    """Call ``work`` on every item, in ``threads`` threads that use one core each.
+
+    torch's own threads would meet after every small operation; these meet once.
+    """
+    if threads == 1:
+        for item in items:
+            work(item)
+        return
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            for _ in pool.map(work, items):
+                pass
+    finally:
+        torch.set_num_threads(threads)  # the part of it that is not per thread
 
 
 def propagate_labels(
@@ -97,35 +114,39 @@ def propagate_labels(
         ``keep_ties`` those that tie with the last of them count too.
     """
     height, width, _ = target.shape
+    device = target.device
     reach = protocol.radius or max(height, width)
-    tile = TILE.get(target.device.type, TILE["cuda"])
+    tile = TILE.get(device.type, TILE["cuda"])
     table = torch.stack(tuple(labels)).permute(0, 2, 3, 1).flatten(0, 2)  # [n * h * w, C]
-    places = torch.arange(len(table), device=target.device).view(-1, height, width)
+    places = torch.arange(len(table), device=device).view(-1, height, width)
     everywhere = None if protocol.window_on_first else features[0].flatten(0, 1)
     windowed = list(features if protocol.window_on_first else features[1:])
     places_windowed = places[len(places) - len(windowed) :]
     # Tokens that look alike in a still video tie once in each frame: that many more are looked at.
     candidates = protocol.topk + len(features)
     carried = target.new_empty(height, width, table.shape[1])
-    for rows, columns, near_rows, near_columns, keys in _slabs(windowed, reach, tile, scratch << 20):
-        queries = target[rows, columns].flatten(0, 1)
-        around = (near_rows.stop - near_rows.start, near_columns.stop - near_columns.start)
-        penalty = _distance_penalty(
-            (rows.stop - rows.start, columns.stop - columns.start),
-            around,
-            (rows.start - near_rows.start, columns.start - near_columns.start),
-            protocol,
-            target.device,
-        )
-        where = places_windowed[:, near_rows, near_columns].flatten()
-        near = torch.bmm(queries.expand(len(keys), -1, -1), keys.transpose(1, 2)).transpose(0, 1)
-        similarity = queries.new_empty(near.shape)
-        similarity = torch.add(near, penalty[:, None], out=similarity).flatten(1)
-        if everywhere is not None:
-            similarity = torch.cat([queries @ everywhere.T, similarity], dim=1)
-            where = torch.cat([places[0].flatten(), where])
-        mixed = _mix(similarity, where, table, candidates, protocol)
-        carried[rows, columns] = mixed.view(rows.stop - rows.start, columns.stop - columns.start, -1)
+    lefts = range(0, width, tile[1])
+    threads = min(torch.get_num_threads(), len(lefts)) if device.type == "cpu" else 1
+
+    @torch.inference_mode()
+    def fill(left: int) -> None:
+        for rows, columns, near_rows, near_columns, keys in _tiles(
+            windowed, left, reach, tile, (scratch << 20) // threads
+        ):
+            queries = target[rows, columns].flatten(0, 1)
+            size = (rows.stop - rows.start, columns.stop - columns.start)
+            around = (near_rows.stop - near_rows.start, near_columns.stop - near_columns.start)
+            offset = (rows.start - near_rows.start, columns.start - near_columns.start)
+            penalty = _distance_penalty(size, around, offset, protocol, device)
+            near = torch.bmm(queries.expand(len(keys), -1, -1), keys.transpose(1, 2)).transpose(0, 1)
+            similarity = torch.add(near, penalty[:, None], out=queries.new_empty(near.shape)).flatten(1)
+            where = places_windowed[:, near_rows, near_columns].flatten()
+            if everywhere is not None:
+                similarity = torch.cat([queries @ everywhere.T, similarity], dim=1)
+                where = torch.cat([places[0].flatten(), where])
+            carried[rows, columns] = _mix(similarity, where, table, candidates, protocol).unflatten(0, size)
+
+    _spread(fill, lefts, threads)
     return carried.permute(2, 0, 1).contiguous()
 
 

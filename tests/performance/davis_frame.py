@@ -32,7 +32,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--patch", type=int, choices=(8, 16), default=16)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--cpu-time", action="store_true", help="instead of wall time, where others use the machine")
     args = parser.parse_args()
+    clock = time.process_time if args.cpu_time else time.perf_counter
 
     torch.manual_seed(0)
     architecture = Architecture(384, 12, 6, args.patch, 224, class_token=True, position_prefix_rows=1)
@@ -69,9 +71,9 @@ def main() -> None:
     with torch.inference_mode():
         for _ in range(args.repeats):
             for name, method in (("ours", ours), ("published", published)):
-                start = time.perf_counter()
+                start = clock()
                 maps[name] = method()
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(clock() - start)
     medians = {name: statistics.median(times) for name, times in seconds.items()}
     equal = (maps["ours"] == maps["published"]).mean()
     print(f"ViT-S/{args.patch}, fp32, {torch.get_num_threads()} thread(s), median of {args.repeats}")

@@ -64,7 +64,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=20)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--cpu-time", action="store_true", help="instead of wall time, where others use the machine")
     args = parser.parse_args()
+    clock = time.process_time if args.cpu_time else time.perf_counter
     truth, predictions = blobs(0, args.frames, 0), blobs(0, args.frames, 3)
 
     def ours() -> np.ndarray:
@@ -78,9 +80,9 @@ def main() -> None:
     found = {}
     for _ in range(args.repeats):
         for name, method in (("ours", ours), ("official", official)):
-            start = time.perf_counter()
+            start = clock()
             found[name] = method()
-            seconds[name].append(time.perf_counter() - start)
+            seconds[name].append(clock() - start)
     medians = {name: 1000 * statistics.median(times) / args.frames for name, times in seconds.items()}
     print(f"{WIDTH}x{HEIGHT}, 2 objects, {args.frames} frames, median of {args.repeats}")
     print(f"ours {medians['ours']:.2f} ms, official way {medians['official']:.2f} ms a frame")
