@@ -42,7 +42,7 @@ def unit(rows: int, seed: int) -> torch.Tensor:
     return F.normalize(torch.randn(rows, DIM, generator=torch.Generator().manual_seed(seed)), dim=1)
 
 
-def whole(folder: Path, dtype: str, blocks: int, train: int = 500_000, test: int = 100_000) -> None:
+def whole(folder: Path, dtype: str, blocks: int, rows: int, train: int = 500_000, test: int = 100_000) -> None:
     with BankWriter(train * PATCHES, DIM, dtype, folder / "bank.features") as writer:
         for start in range(0, train, 10_000):
             writer.append(unit(10_000 * PATCHES, start), torch.randint(0, 1000, (10_000 * PATCHES,)))
@@ -50,12 +50,12 @@ def whole(folder: Path, dtype: str, blocks: int, train: int = 500_000, test: int
     for start in range(0, len(queries), 90_000):
         queries[start : start + 90_000] = unit(90_000, 1_000_000 + start)
     start = time.perf_counter()
-    similarities, _ = nearest(queries, FirstBlocks(writer.bank(), blocks), K)
+    similarities, _ = nearest(queries, FirstBlocks(writer.bank(), blocks), K, rows)
     assert similarities.isfinite().all()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"{test:,} x {PATCHES} queries, bank {train:,} x {PATCHES} x {DIM} {dtype} in a file, k = {K}")
-    seconds, count = time.perf_counter() - start, -(-len(writer.bank()) // BANK_ROWS)
-    print(f"{blocks} of {count} blocks in {seconds:.0f} s; peak {peak:.2f} GiB")
+    seconds, count = time.perf_counter() - start, -(-len(writer.bank()) // rows)
+    print(f"{blocks} of {count} blocks of {rows} rows in {seconds:.0f} s; peak {peak:.2f} GiB")
 
 
 def main() -> None:
@@ -64,19 +64,22 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=500, help="images that ask")
     parser.add_argument("--whole", action="store_true")
     parser.add_argument("--blocks", type=int, default=1, help="of the bank, with --whole")
+    parser.add_argument("--rows", type=int, default=BANK_ROWS, help="of a block, with --whole")
     parser.add_argument("--dtype", default="fp32")
+    parser.add_argument("--cpu-time", action="store_true", help="instead of wall time, where others use the machine")
     args = parser.parse_args()
+    clock = time.process_time if args.cpu_time else time.perf_counter
     queries = unit(args.queries * PATCHES, 0)
     print(f"{args.queries} x {PATCHES} queries, k = {K}, {torch.get_num_threads()} thread(s)")
     for images in args.images:
         bank = MemoryBank(unit(images * PATCHES, 1), torch.randint(0, 1000, (images * PATCHES,)))
-        start = time.perf_counter()
+        start = clock()
         nearest(queries, bank, K)
-        seconds = time.perf_counter() - start
+        seconds = clock() - start
         print(f"bank of {images:>7,} images: {seconds:6.2f} s, {1e6 * seconds / images:.1f} us an image")
     if args.whole:
         with tempfile.TemporaryDirectory() as folder:
-            whole(Path(folder), args.dtype, args.blocks)
+            whole(Path(folder), args.dtype, args.blocks, args.rows)
 
 
 if __name__ == "__main__":
