@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +21,21 @@ from benchmarks.backbones import load_backbone
 from benchmarks.checkpoints.card import IMAGENET_MEAN, IMAGENET_STD, Card
 from benchmarks.devices import usable_device
 from benchmarks.errors import InputError
+from benchmarks.files import sha256_of
+from benchmarks.knn import processes
+from benchmarks.knn.bank import DTYPES, Bank, BankWriter, DiskBank
 from benchmarks.knn.dataset import BoxedImage, find_root, read_split
 from benchmarks.knn.geometry import CROP, GRID, RESIZE, check_protocol, partition
-from benchmarks.knn.vote import vote
+from benchmarks.knn.pictures import draw_patches, write_picture
+from benchmarks.knn.search import nearest
+from benchmarks.knn.vote import check_ks, class_votes, vote_with_bank
 
 KS = (10, 20, 100, 200)
+
+IMAGENET_CLASSES = 1000
+
+#: How many validation images are drawn, spread over the whole set.
+PICTURES = 8
 
 Item = tuple[torch.Tensor, torch.Tensor, int]
 
@@ -91,36 +103,53 @@ def collate(items: list[Item | InputError]) -> list[torch.Tensor] | InputError:
     return next((item for item in items if isinstance(item, InputError)), None) or default_collate(items)
 
 
-@torch.inference_mode()
-def extract(
-    tokens: Callable[[torch.Tensor], torch.Tensor],
-    dataset: BoxedImages,
-    device: str | torch.device,
-    batch_size: int,
-    workers: int = 0,
-    name: str = "",
-    progress: bool = True,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Nine L2-normalised features of every usable image, ``[N, 9, D]``, and its class ``[N]``, on the CPU."""
-    loader = DataLoader(dataset, batch_size, num_workers=workers, collate_fn=collate)
-    features, labels, used = None, torch.empty(len(dataset), dtype=torch.long), 0
-    for batch in tqdm(loader, desc=f"features of {name}", unit="batch", disable=not progress):
-        if isinstance(batch, InputError):
-            raise batch
-        images, ids, classes = batch
-        found = tokens(images.to(device))
-        found = found.gather(1, ids.to(device)[:, :, None].expand(-1, -1, found.shape[2]))
-        usable = classes >= 0
-        found, classes = F.normalize(found.float(), dim=2).cpu()[usable], classes[usable]
-        if features is None:
-            # Of the final size at once: ImageNet's 7.5 GB should not be held twice.
-            features = torch.empty(len(dataset), *found.shape[1:])
-        features[used : used + len(found)] = found
-        labels[used : used + len(found)] = classes
-        used += len(found)
-    if not used:
-        raise InputError(f"none of the {len(dataset)} {name} images has a box inside the crop: check the box files")
-    return features[:used], labels[:used]
+@dataclass(frozen=True)
+class Extractor:
+    """A network and everything that decides what comes out of it for an image."""
+
+    tokens: Callable[[torch.Tensor], torch.Tensor]
+    card: Card
+    protocol: str
+    class_index: dict[str, int]
+    device: torch.device
+    batch_size: int
+    workers: int
+    progress: bool
+
+    def dataset(self, entries: Sequence[BoxedImage]) -> BoxedImages:
+        """The images of ``entries`` as this network sees them."""
+        return BoxedImages(entries, self.class_index, self.card, self.protocol)
+
+    @torch.inference_mode()
+    def bank(self, entries: Sequence[BoxedImage], name: str, dtype: str = "fp32", path: Path | None = None) -> Bank:
+        """The nine L2-normalised features of every usable image of ``entries``, nine rows with its class each."""
+        with BankWriter(len(entries) * GRID * GRID, self.card.architecture.embed_dim, dtype, path) as writer:
+            loader = DataLoader(self.dataset(entries), self.batch_size, num_workers=self.workers, collate_fn=collate)
+            for batch in tqdm(loader, desc=f"features of {name}", unit="batch", disable=not self.progress):
+                if isinstance(batch, InputError):
+                    raise batch
+                images, ids, classes = batch
+                found = self.tokens(images.to(self.device))
+                found = found.gather(1, ids.to(self.device)[:, :, None].expand(-1, -1, found.shape[2]))
+                usable = classes >= 0
+                found = F.normalize(found.float(), dim=2).cpu()[usable]
+                writer.append(found.flatten(0, 1), classes[usable].repeat_interleave(found.shape[1]))
+        return writer.bank()
+
+
+def draw_votes(folder: str | os.PathLike[str], extractor: Extractor, entries: Sequence[BoxedImage], bank: Bank, k: int):
+    """Write ``folder/<image>.png`` for every usable image of ``entries``, with what its patches vote for at ``k``."""
+    names = {index: wnid for wnid, index in extractor.class_index.items()}
+    items = [(entry, ids, truth) for entry, (_, ids, truth) in zip(entries, extractor.dataset(entries), strict=True)]
+    items = [item for item in items if item[2] >= 0]
+    features = extractor.bank([entry for entry, *_ in items], "pictures").features.to(extractor.device)
+    first = class_votes(*nearest(features, bank, k), len(names)).argmax(1).tolist()
+    for number, (entry, ids, truth) in enumerate(items):
+        votes = [names[vote] for vote in first[number * GRID * GRID : (number + 1) * GRID * GRID]]
+        image = crop(open_image(entry.path))
+        picture = draw_patches(image, ids.numpy(), extractor.card.architecture.patch_size, votes, names[truth])
+        if processes.rank() == 0:
+            write_picture(Path(folder) / f"{entry.path.stem}.png", picture)
 
 
 def evaluate_checkpoint(
@@ -132,30 +161,66 @@ def evaluate_checkpoint(
     batch_size: int = 64,
     workers: int = 0,
     progress: bool = True,
+    bank_folder: str | os.PathLike[str] | None = None,
+    dtype: str = "fp32",
+    cache: str | os.PathLike[str] | None = None,
+    pictures: str | os.PathLike[str] | None = None,
 ) -> dict[str, Any]:
-    """Accuracies of a canonical checkpoint, in percent.
+    """Accuracies of a canonical checkpoint, in percent. Under ``torchrun`` every process does its share.
+
+    Args:
+        bank_folder: keep the training features in a file there instead of in memory, and reuse it when everything
+            that it depends on is unchanged.
+        dtype: what the training features are kept in, ``fp32`` or ``fp16``.
+        cache: folder for the list of boxes, see :func:`benchmarks.knn.dataset.read_split`.
+        pictures: draw :data:`PICTURES` validation images with their nine patches and votes there.
 
     Returns a dict: ``protocol``; ``top1`` and ``top5``, by k as a string, ``top5`` by the protocol's own rule (the
-    official one passes 100); ``single_vote``, not a figure of the paper (see :func:`benchmarks.knn.vote.vote`);
+    official one passes 100); ``single_vote``, not a figure of the paper (see :mod:`benchmarks.knn.vote`);
     ``train_images`` and ``val_images`` that took part; ``left_out``, for each split the images without
-    boxes and those without a box in the crop; ``classes``, ``patch_size``, ``seconds``.
+    boxes and those without a box in the crop; ``classes``, ``patch_size``, ``bank``, ``processes``, ``seconds``.
     """
     start = time.monotonic()
-    where = usable_device(device)
+    processes.join(device)
+    progress = progress and processes.rank() == 0
+    where = usable_device(processes.own_device(device))
+    if dtype not in DTYPES:
+        raise InputError(f"features cannot be kept as {dtype!r}: choose {' or '.join(DTYPES)}")
     module, card = load_backbone(checkpoint)
     check_protocol(protocol, card.architecture.patch_size)
     root = find_root(imagenet_root)
-    splits = {name: read_split(root, name, progress) for name in ("train", "val")}
+    splits = processes.together(lambda: {name: read_split(root, name, progress, cache) for name in ("train", "val")})
+    check_ks(ks, len(splits["train"].images) * GRID * GRID)
     classes = sorted({wnid for split in splits.values() for image in split.images for wnid in image.names})
     class_index = {wnid: index for index, wnid in enumerate(classes)}
-    module.to(where)
-    extracted = {}
-    for name, split in splits.items():
-        dataset = BoxedImages(split.images, class_index, card, protocol)
-        extracted[name] = extract(module.patch_tokens, dataset, where, batch_size, workers, name, progress)
-    tensors = (tensor.to(where) for name in ("train", "val") for tensor in extracted[name])
-    found = vote(*tensors, ks)
-    used = {name: len(labels) for name, (_, labels) in extracted.items()}
+    tokens = module.to(where).patch_tokens
+    extractor = Extractor(tokens, card, protocol, class_index, where, batch_size, workers, progress)
+
+    def train_bank() -> Bank:
+        share = processes.share(splits["train"].images)
+        if bank_folder is None:
+            return extractor.bank(share, "train", dtype)
+        made_of = (sha256_of(checkpoint), splits["train"].fingerprint, *classes, protocol, dtype)
+        made_of += (str(processes.rank()), str(processes.world()))
+        path = Path(bank_folder) / f"{hashlib.sha256(' '.join(made_of).encode()).hexdigest()[:16]}.features"
+        return DiskBank(path) if DiskBank.exists(path) else extractor.bank(share, "train", dtype, path)
+
+    bank = processes.together(train_bank)
+    tests = processes.together(lambda: extractor.bank(processes.share(splits["val"].images), "val"))
+    queries, targets = (torch.cat(processes.gather_rows(rows.to(where))) for rows in (tests.features, tests.labels))
+    rows = {"train": sum(processes.gather_counts(len(bank))), "val": len(targets)}
+    used = {name: count // (GRID * GRID) for name, count in rows.items()}
+    for name, images in used.items():
+        if not images:
+            raise InputError(
+                f"none of the {len(splits[name].images)} {name} images has a box inside the crop: check the box files"
+            )
+    if pictures is not None:
+        shown = splits["val"].images[:: max(len(splits["val"].images) // PICTURES, 1)][:PICTURES]
+        draw_votes(pictures, extractor, shown, bank, min(ks))
+    # The published program always ranks 1000 classes; which of those without a vote fill its top-5 depends on it.
+    ranked = max(len(classes), IMAGENET_CLASSES if protocol == "official" else 0)
+    found = vote_with_bank(bank, queries.unflatten(0, (-1, GRID * GRID)), targets[:: GRID * GRID], ks, ranked)
     return {
         "protocol": protocol,
         "top1": found["top1"],
@@ -169,5 +234,7 @@ def evaluate_checkpoint(
         },
         "classes": len(classes),
         "patch_size": card.architecture.patch_size,
+        "bank": {"dtype": dtype, "on_disk": bank_folder is not None},
+        "processes": processes.world(),
         "seconds": round(time.monotonic() - start, 3),
     }

@@ -1,0 +1,50 @@
+"""Table 4: from checkpoints to records, pictures and the paper's rows."""
+
+import pytest
+
+from benchmarks import shapes
+from benchmarks.controls import write_random_control
+from benchmarks.davis.table import judge, open_data, plan
+from benchmarks.errors import InputError
+from benchmarks.records import read_records
+from benchmarks.tables import paper
+from benchmarks.tables.command import named
+from benchmarks.tables.table4 import TABLE
+
+
+def test_a_mini_run_leaves_records_and_pictures_and_is_no_reproduction(tmp_path):
+    shapes.write_davis(tmp_path, 0, 1, frames=4, height=96, width=160)
+    root = open_data(tmp_path, "mini")
+    checkpoints = {name: tmp_path / f"{name}.safetensors" for name in "ab"}
+    for seed, path in enumerate(checkpoints.values()):
+        write_random_control(path, seed)
+    assert "1 sequences, 4 frames" in plan(checkpoints, root, "mini")
+    judge(checkpoints, root, tmp_path / "out", "mini", "cpu")
+    records = read_records(tmp_path / "out" / "records")
+    assert [(r["benchmark"], r["scale"], r["protocol"], r["name"]) for r in records] == [
+        ("davis", "mini", "davis2017-192p (mini)", name) for name in "ab"
+    ]
+    assert 0 < records[0]["metrics"]["J&F-Mean"] < 1
+    table = paper.text(TABLE, records)
+    assert table.count("not run") == len(TABLE.rows)
+    assert table.count("mini: no reproduction") == 2
+    assert (tmp_path / "out/pictures/a/shapes-00.webp").is_file()
+
+
+def test_scale_paper_wants_the_whole_validation_set(tmp_path):
+    shapes.write_davis(tmp_path, 0, 1, frames=5, height=96, width=160)
+    with pytest.raises(InputError, match="1 validation sequences with 5 frames instead of 30 with 1999"):
+        open_data(tmp_path, "paper")
+
+
+def test_names_of_checkpoints():
+    assert named(["a=x.pth", "b-1.2=y=z.pth"]) == {"a": "x.pth", "b-1.2": "y=z.pth"}
+    for wrong in (["a"], ["=x"], ["a/b=x"], ["a="], ["a=x", "a=y"]):
+        with pytest.raises(InputError, match="--checkpoint"):
+            named(wrong)
+
+
+def test_where_the_papers_joint_figure_is_not_the_mean_is_said():
+    for row in TABLE.rows:
+        joint, j, f = row.values
+        assert ("not the mean" in row.flag) == (abs(joint - (j + f) / 2) > 0.051), row
