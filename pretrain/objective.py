@@ -37,7 +37,7 @@ def intra_view_loss(tokens: torch.Tensor, modes: torch.Tensor) -> torch.Tensor:
 
 
 def inter_view_loss(log_assignment: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Eq. 11, ``H(p(z_hat+), p(z_hat))`` averaged over all queries, from ``log p(z_hat)`` and ``p(z_hat+)`` ``[M, K]``."""
+    """Eq. 11, ``H(p(z_hat+), p(z_hat))`` averaged over queries, of ``log p(z_hat)`` and ``p(z_hat+)`` ``[M, K]``."""
     return -(target * log_assignment).sum(dim=-1).mean()
 
 

@@ -189,8 +189,8 @@ class Trainer:
         raise TrainingFailed(
             f"step {self.step}: the loss is {total:.4g} (intra {losses.intra.item():.4g}, inter "
             f"{losses.inter.item():.4g}, volume {losses.volume.item():.4g}), the gradient's norm {gradient:.4g}; batch "
-            f"and weights are in {path}, the last good snapshot is {last[0] if last else 'missing'}: lower optim.lr, or "
-            "use run.precision=fp32"
+            f"and weights are in {path}, the last good snapshot is {last[0] if last else 'missing'}: lower optim.lr "
+            "or use run.precision=fp32"
         )
 
     def _autocast(self) -> contextlib.AbstractContextManager:
