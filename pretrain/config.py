@@ -238,7 +238,9 @@ def config_from_dict(tree: dict[str, Any], where: str) -> Config:
             raise InputError(f"{where}: section {section!r} must be a mapping of keys to values")
         for key in values:
             if key not in hints:
-                raise InputError(f"{where}: unknown key {section}.{key}{_nearest(key, hints)}")
+                elsewhere = [name for name, other in sections.items() if key in typing.get_type_hints(other)]
+                hint = f": did you mean {elsewhere[0]}.{key}?" if elsewhere else _nearest(key, hints)
+                raise InputError(f"{where}: unknown key {section}.{key}{hint}")
         built[section] = sections[section](
             **{key: _coerce(value, hints[key], f"{section}.{key}", where) for key, value in values.items()}
         )

@@ -8,15 +8,25 @@ from types import FrameType
 
 
 class Requests:
-    """What signals have asked for since the last look. Outside the main thread Python allows no handlers: none then."""
+    """What signals have asked for while this is entered: ``stop`` (the signal, or None) and ``save``.
+
+    Outside the main thread Python allows no handlers: nothing is caught then.
+    """
 
     def __init__(self) -> None:
-        self.stop: int | None = None  # the signal
+        self.stop: int | None = None
         self.save = False
+        self._before: dict[int, object] = {}
+
+    def __enter__(self) -> Requests:
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, self._stop)
-            signal.signal(signal.SIGINT, self._stop)
-            signal.signal(signal.SIGUSR1, self._save)
+            handlers = {signal.SIGTERM: self._stop, signal.SIGINT: self._stop, signal.SIGUSR1: self._save}
+            self._before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.stop = number

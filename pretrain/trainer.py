@@ -100,16 +100,15 @@ class Trainer:
     def run(self) -> Path:
         """Train to the end (or go on to it) and return the path of the newest snapshot."""
         run, out = self.config.run, self.snapshots.out
-        requests = Requests()
         if self.processes.first:
             self.log = RunLog(out, self.step, run.tensorboard)
             if self.step == 0:
                 self._save()  # a disk that cannot take snapshots is found out before the first step
-        saved, saved_at = self.step, time.monotonic()
+        saved_at = time.monotonic()
         bar = tqdm(
             total=self.schedule.steps, initial=self.step, desc="FLSL", unit="step", disable=not self.processes.first
         )
-        with bar as self.progress:
+        with Requests() as requests, bar as self.progress:
             waited, self._clock = time.perf_counter(), (self.step, time.perf_counter())
             for parts in self._steps():
                 seconds = {"data_seconds": time.perf_counter() - waited}
@@ -128,20 +127,18 @@ class Trainer:
                     self._log(parts[0], losses, statistics, norm, seconds)
                 epoch, inside = divmod(self.step, self.schedule.steps_per_epoch)
                 if (
-                    inside == 0
+                    inside == 0  # the last step is one of these
                     or requests.save
                     or (run.snapshot_steps and self.step % run.snapshot_steps == 0)
                     or time.monotonic() - saved_at > 60 * run.snapshot_minutes
                 ):
                     requests.save = False
                     self._save()
-                    saved, saved_at = self.step, time.monotonic()
+                    saved_at = time.monotonic()
                 if inside == 0 and run.picture_epochs and epoch % run.picture_epochs == 0:
                     self._draw(epoch)
                 waited = time.perf_counter()
         if self.processes.first:
-            if saved != self.step:
-                self._save()
             self.log.close()
             export_canonical(self.snapshots.newest, run.export)
         self.processes.barrier()
