@@ -27,7 +27,7 @@ def main() -> int:
         default="canonical",
         help="official: also write official.pth, which the published code's programs read (default: %(default)s)",
     )
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     try:
         trainer = Trainer(load_config(arguments.config, arguments.overrides))
         path = trainer.run()

@@ -88,6 +88,7 @@ class Trainer:
         self.step = 0
         self.broken: dict[str, str] = {}
         self._named = 0  # broken files that are in the log already
+        self._collapsed = False  # at the last line of the log
         self._resume()
         if config.run.compile:
             for network in (student, teacher):
@@ -236,7 +237,9 @@ class Trainer:
             warnings = collapse(self.config.model.clusters, entry["perplexity"], inter, similarity)
             if warnings:
                 entry["collapse"] = warnings
+            if warnings and not self._collapsed:
                 self.progress.write(f"step {self.step}: collapse? " + "; ".join(warnings), file=sys.stderr)
+            self._collapsed = bool(warnings)
         since, began = self._clock
         self._clock = self.step, time.perf_counter()
         rate = self.batches.global_batch * (self.step - since) / (self._clock[1] - began)

@@ -38,12 +38,13 @@ def separation(tokens: torch.Tensor, temperature: float) -> tuple[float, float]:
 def collapse(clusters: int, used: float, inter: float, similarity: float) -> list[str]:
     """What has collapsed, in words; empty when all is well. Meaningful after the warm-up only.
 
-    ``used``: the perplexity; ``inter``: Eq. 11, whose value for assignments that say nothing is ``log K``.
+    ``used``: the perplexity; ``inter``: Eq. 11, which is ``log K`` for assignments that say nothing (confident
+    ones that disagree have more).
     """
     found = []
     if used < max(2.0, clusters / 100):
         found.append(f"{used:.1f} of {clusters} clusters are in use: raise objective.volume")
-    if inter > 0.98 * math.log(clusters):
+    if used > 0.95 * clusters and abs(inter / math.log(clusters) - 1) < 0.02:
         found.append("assignments are even over all clusters: lower objective.teacher_temp or objective.volume")
     if similarity > 0.99:
         found.append("all tokens of an image are the same: lower objective.intra or the attention temperatures")

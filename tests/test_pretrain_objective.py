@@ -1,6 +1,7 @@
 """The objective beyond what the published code's recordings reach: parts, Sinkhorn, priors, projected positions."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -85,7 +86,7 @@ def test_a_step_in_unequal_parts_is_the_step_at_once(options):
     for cuts in ([0, 5], [0, 2, 5], [0, 1, 2, 5]):
         student, teacher = networks(drop_path=0.5)
         step = Step(student, teacher, Objective(12, **options))
-        parts = [take(whole, *pair) for pair in zip(cuts[:-1], cuts[1:], strict=True)]
+        parts = [take(whole, *pair) for pair in itertools.pairwise(cuts)]
         results.append(gradients(step, parts, [len(part.teacher) / 5 for part in parts]))
     one = results[0]
     for losses, statistics, found in results[1:]:
@@ -211,6 +212,7 @@ def test_perplexity_and_separation_know_simple_cases():
 
 def test_collapse_is_told_apart_from_health():
     assert collapse(256, used=180.0, inter=3.0, similarity=0.5) == []
+    assert collapse(256, used=250.0, inter=6.5, similarity=0.5) == []
     assert "clusters are in use" in collapse(256, used=1.5, inter=0.1, similarity=0.5)[0]
     assert "even over all clusters" in collapse(256, used=255.0, inter=5.54, similarity=0.5)[0]
     assert "tokens of an image" in collapse(256, used=180.0, inter=3.0, similarity=0.999)[0]
