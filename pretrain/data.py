@@ -54,9 +54,10 @@ class Loaded(NamedTuple):
 
 def normalise(images: torch.Tensor) -> torch.Tensor:
     """uint8 ``[B, H, W, 3]`` -> fp32 ``[B, 3, H, W]`` with ImageNet's mean and deviation."""
-    mean = torch.tensor(IMAGENET_MEAN, device=images.device).mul_(255)
-    std = torch.tensor(IMAGENET_STD, device=images.device).mul_(255)
-    return ((images.float() - mean) / std).permute(0, 3, 1, 2).contiguous()
+    mean = torch.tensor(IMAGENET_MEAN, device=images.device).mul_(255).view(3, 1, 1)
+    std = torch.tensor(IMAGENET_STD, device=images.device).mul_(255).view(3, 1, 1)
+    planes = images.permute(0, 3, 1, 2).contiguous()  # while they are bytes: a quarter of the traffic
+    return (planes - mean).div_(std)
 
 
 class ViewsDataset(Dataset):
