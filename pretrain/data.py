@@ -64,20 +64,20 @@ class ViewsDataset(Dataset):
     """``(epoch, index)`` -> :class:`Views`, or (path, reason) when the image cannot be decoded."""
 
     def __init__(self, config: Config) -> None:
-        self.paths = list_images(config.data.root)
+        self.images = list_images(config.data.root)
         self.seed = config.run.seed
         self.maker = ViewMaker(config.model, config.views, keep_plain=bool(config.previous.checkpoint))
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.images)
 
     def __getitem__(self, item: tuple[int, int]) -> Views | tuple[str, str]:
         epoch, index = item
         cv2.setNumThreads(0)  # a loader worker is one process on one core
         try:
-            image = open_rgb(self.paths[index])
+            image = open_rgb(self.images[index])
         except BrokenImage as error:
-            return str(self.paths[index]), str(error)
+            return str(self.images[index]), str(error)
         return self.maker(image, np.random.default_rng((self.seed, epoch, index)))
 
 

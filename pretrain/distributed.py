@@ -31,7 +31,7 @@ class Processes:
         self.control = None
         if self.world > 1:
             if not dist.is_initialized():
-                dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+                _meet("nccl" if device.type == "cuda" else "gloo")
             # Flags travel between hosts' processors, so that they never wait for a GPU.
             self.control = dist.new_group(backend="gloo")
 
@@ -58,6 +58,19 @@ class Processes:
     def barrier(self) -> None:
         if self.control is not None:
             dist.barrier(group=self.control)
+
+
+def _meet(backend: str) -> None:
+    """Start the process group that ``torchrun``'s environment describes.
+
+    When torchrun restarts the processes of a node, its store still holds the addresses of the dead ones, and whoever
+    reads those waits for nobody. So each attempt has names of its own. (With several nodes each counts its own
+    attempts, so there torch's default stands.)
+    """
+    store, rank, world = next(dist.rendezvous("env://"))
+    if os.environ.get("LOCAL_WORLD_SIZE") == os.environ["WORLD_SIZE"]:
+        store = dist.PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=world)
 
 
 def several() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -18,21 +19,44 @@ class BrokenImage(Exception):
     """A file that cannot be decoded; the message says why."""
 
 
-def list_images(root: str | Path) -> list[Path]:
-    """Every image file under ``root``, sorted; :class:`InputError` when there are fewer than two."""
+class ImageList:
+    """The image files below a folder, in sorted order, as one block of bytes.
+
+    A million Python strings would be copied into every loader worker bit by bit, because counting references writes
+    to them; one block stays shared.
+    """
+
+    def __init__(self, root: Path, names: list[str]) -> None:
+        encoded = [os.fsencode(name) for name in sorted(names)]
+        self.root, self._names = root, b"".join(encoded)
+        self._ends = np.cumsum([len(name) for name in encoded])
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def __getitem__(self, index: int) -> Path:
+        begin = self._ends[index - 1] if index else 0
+        return self.root / os.fsdecode(self._names[begin : self._ends[index]])
+
+    def fingerprint(self) -> str:
+        """A digest of the names below the folder: training order depends on them, not on where the folder is."""
+        return hashlib.sha256(self._names + self._ends.tobytes()).hexdigest()
+
+
+def list_images(root: str | Path) -> ImageList:
+    """Every image file under ``root``, links followed; :class:`InputError` when there are fewer than two."""
     root = require_folder(root, "image folder (data.root)")
-    paths = sorted(path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    if not paths:
+    names = [
+        os.path.relpath(os.path.join(folder, name), root)
+        for folder, _, files in os.walk(root, followlinks=True)
+        for name in files
+        if os.path.splitext(name)[1].lower() in SUFFIXES
+    ]
+    if not names:
         raise InputError(f"{root} holds no images ({', '.join(sorted(SUFFIXES))}): point data.root at an image folder")
-    if len(paths) == 1:
-        raise InputError(f"{root} holds one image only, {paths[0].name}: point data.root at a folder of many")
-    return paths
-
-
-def fingerprint(root: str | Path, paths: list[Path]) -> str:
-    """A digest of the files' names below ``root``: training order depends on them, not on where the folder is."""
-    names = "\n".join(path.relative_to(root).as_posix() for path in paths)
-    return hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()
+    if len(names) == 1:
+        raise InputError(f"{root} holds one image only, {names[0]}: point data.root at a folder of many")
+    return ImageList(root, names)
 
 
 def open_rgb(path: Path) -> np.ndarray:

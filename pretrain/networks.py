@@ -175,13 +175,11 @@ def run_block(block: nn.Module, x: torch.Tensor, scales: torch.Tensor | None) ->
     if scales is None:
         return block(x)
     attention, mlp = scales[:, :, None, None].unbind(1)
-    x = x + attention * block.ls1(block.attn(block.norm1(x)))
-    return x + mlp * block.ls2(block.mlp(block.norm2(x)))
+    x = torch.addcmul(x, attention, block.ls1(block.attn(block.norm1(x))))
+    return torch.addcmul(x, mlp, block.ls2(block.mlp(block.norm2(x))))
 
 
 @torch.no_grad()
 def update_teacher(teacher: Network, student: Network, momentum: float) -> None:
     """Exponential moving average over every parameter: ``teacher = m * teacher + (1 - m) * student``."""
-    ours = list(teacher.parameters())
-    torch._foreach_mul_(ours, momentum)
-    torch._foreach_add_(ours, list(student.parameters()), alpha=1.0 - momentum)
+    torch._foreach_lerp_(list(teacher.parameters()), list(student.parameters()), 1.0 - momentum)

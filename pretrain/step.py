@@ -106,18 +106,20 @@ class Step:
         )
 
     @torch.no_grad()
-    def gradient_norm(self) -> torch.Tensor:
-        """Norm of the whole gradient, before clipping; loss scaling undone."""
+    def gradient_norms(self) -> list[float]:
+        """Norm of each parameter's gradient, before clipping; loss scaling undone. Waits for the device."""
         if self.scaler is not None:
             self.scaler.unscale_(self.optimizer)
-        self._norms = torch._foreach_norm([p.grad for p in self.student.parameters() if p.grad is not None])
-        return torch.stack(self._norms).norm()
+        return torch.stack(torch._foreach_norm(self._gradients())).tolist()
+
+    def _gradients(self) -> list[torch.Tensor]:
+        return [p.grad for p in self.student.parameters() if p.grad is not None]
 
     @torch.no_grad()
-    def update(self, values: StepValues, statistics: Statistics) -> None:
-        """Clip, freeze the last layer, step AdamW, move teacher and centre. :meth:`gradient_norm` comes before."""
+    def update(self, values: StepValues, statistics: Statistics, norms: list[float]) -> None:
+        """Clip each gradient by its norm, freeze the last layer, step AdamW, move teacher and centre."""
         if values.clip:
-            clip_each_gradient(self.student, self._norms, values.clip)
+            clip_each_gradient(self._gradients(), norms, values.clip)
         if values.last_layer_frozen:
             for name, parameter in self.student.named_parameters():
                 if "last_layer" in name:
@@ -143,8 +145,8 @@ def parameter_groups(network: nn.Module) -> list[dict]:
     return [{"params": decayed}, {"params": plain, "weight_decay": 0.0}]
 
 
-def clip_each_gradient(network: nn.Module, norms: list[torch.Tensor], limit: float) -> None:
+def clip_each_gradient(gradients: list[torch.Tensor], norms: list[float], limit: float) -> None:
     """Scale each parameter's gradient to a norm of at most ``limit``: per parameter, not over all (as published)."""
-    gradients = [p.grad for p in network.parameters() if p.grad is not None]
     for gradient, norm in zip(gradients, norms, strict=True):
-        gradient.mul_(torch.clamp(limit / (norm + 1e-6), max=1.0))
+        if (factor := limit / (norm + 1e-6)) < 1.0:
+            gradient.mul_(factor)

@@ -22,7 +22,7 @@ from pretrain.data import Batch, Loaded, make_loader, normalise
 from pretrain.distributed import Processes, choose_device, mean_over_processes
 from pretrain.export import export_canonical
 from pretrain.failure import Stopped, TrainingFailed
-from pretrain.images import BrokenImage, fingerprint, open_rgb
+from pretrain.images import BrokenImage, open_rgb
 from pretrain.log import RunLog
 from pretrain.networks import Network
 from pretrain.objective import Losses, Objective, Statistics
@@ -66,21 +66,20 @@ class Trainer:
         self.processes = Processes(self.device)
         self.rank, self.world = self.processes.rank, self.processes.world
         self.loader, self.batches = make_loader(config, self.rank, self.world, self.device.type == "cuda")
-        paths = self.loader.dataset.paths
-        self.data = {"images": len(paths), "names": fingerprint(Path(config.data.root), paths)}
+        self.images = self.loader.dataset.images
+        self.data = {"images": len(self.images), "names": self.images.fingerprint()}
         self.schedule = Schedule(config, self.batches.steps, self.batches.global_batch)
         torch.manual_seed(config.run.seed)
         student = Network(config.model, config.model.drop_path, config.run.checkpointing).to(self.device)
         teacher = Network(config.model).to(self.device).requires_grad_(False)
         teacher.load_state_dict(student.state_dict())
+        objective = make_objective(config).to(self.device)
         self.snapshots = SnapshotFolder(Path(config.run.out), config.run.keep)
-        if self.processes.first:
-            self.snapshots.prepare(size=16 * sum(p.numel() for p in student.parameters()))
-        self.processes.barrier()
+        self._prepare(size=16 * sum(p.numel() for p in student.parameters()))
         self.work = Step(
             student,
             teacher,
-            make_objective(config).to(self.device),
+            objective,
             previous=self._previous_stage(),
             autocast=self._autocast(),
             scaler=torch.amp.GradScaler(self.device.type) if config.run.precision == "fp16" else None,
@@ -95,6 +94,17 @@ class Trainer:
                 network.encode = torch.compile(network.encode, dynamic=False)
         if self.world > 1:
             self.work.wrapped = DistributedDataParallel(student, broadcast_buffers=False, gradient_as_bucket_view=True)
+
+    def _prepare(self, size: int) -> None:
+        """Let the first process look at ``run.out``, and end all of them when it cannot be used."""
+        problem = None
+        if self.processes.first:
+            try:
+                self.snapshots.prepare(size)
+            except InputError as error:
+                problem = error
+        if self.processes.sum(int(problem is not None))[0]:
+            raise problem or InputError("the first process cannot use run.out, and says why")
 
     # -- the loop
 
@@ -163,22 +173,23 @@ class Trainer:
                     )
                 yield parts
 
-    def _train_step(self, parts: list[Batch], weights: list[float]) -> tuple[Losses, Statistics, torch.Tensor]:
+    def _train_step(self, parts: list[Batch], weights: list[float]) -> tuple[Losses, Statistics, float]:
         values = self.schedule.at(self.step)
         losses, statistics = self.work.backward(parts, values, weights)
-        norm = self.work.gradient_norm()
+        norms = self.work.gradient_norms()
+        norm = math.hypot(*norms)
         self._refuse_non_finite(parts, losses, norm)
-        self.work.update(values, statistics)
+        self.work.update(values, statistics, norms)
         self.step += 1
         return losses, statistics, norm
 
-    def _refuse_non_finite(self, parts: list[Batch], losses: Losses, norm: torch.Tensor) -> None:
+    def _refuse_non_finite(self, parts: list[Batch], losses: Losses, norm: float) -> None:
         """End the run before a loss or gradient that is no number reaches the weights; keep what shows why.
 
         With fp16 an infinite gradient is the scaler's business: it lowers the scale and leaves the step out.
         """
-        total, gradient = torch.stack([losses.total, norm]).tolist()
-        if math.isfinite(total) and (math.isfinite(gradient) or self.work.scaler is not None):
+        total = losses.total.item()
+        if math.isfinite(total) and (math.isfinite(norm) or self.work.scaler is not None):
             return
         path = self.snapshots.out / f"nonfinite-step-{self.step:08d}-rank{self.rank}.pth"
         batches = [part._asdict() for part in parts]
@@ -186,7 +197,7 @@ class Trainer:
         last = self.snapshots.found()
         raise TrainingFailed(
             f"step {self.step}: the loss is {total:.4g} (intra {losses.intra.item():.4g}, inter "
-            f"{losses.inter.item():.4g}, volume {losses.volume.item():.4g}), the gradient's norm {gradient:.4g}; batch "
+            f"{losses.inter.item():.4g}, volume {losses.volume.item():.4g}), the gradient's norm {norm:.4g}; batch "
             f"and weights are in {path}, the last good snapshot is {last[0] if last else 'missing'}: lower optim.lr "
             "or use run.precision=fp32"
         )
@@ -205,7 +216,7 @@ class Trainer:
 
     @torch.no_grad()
     def _log(
-        self, batch: Batch, losses: Losses, statistics: Statistics, norm: torch.Tensor, seconds: dict[str, float]
+        self, batch: Batch, losses: Losses, statistics: Statistics, norm: float, seconds: dict[str, float]
     ) -> None:
         values = self.schedule.at(self.step - 1)
         terms = mean_over_processes(torch.stack([losses.total, losses.intra, losses.inter]))
@@ -226,7 +237,7 @@ class Trainer:
             "perplexity": perplexity(statistics.assignment),
             "separability": separability,
             "similarity": similarity,
-            "gradient_norm": norm.item(),
+            "gradient_norm": norm,
             **_scheduled(values),
         }
         if self.work.scaler is not None:
@@ -260,11 +271,10 @@ class Trainer:
             return
         from pretrain.pictures import write_pictures  # matplotlib takes a second to import
 
-        paths = self.loader.dataset.paths
         images = []
-        for index in np.linspace(0, len(paths) - 1, PICTURED).astype(int):
+        for index in np.linspace(0, len(self.images) - 1, PICTURED).astype(int):
             with contextlib.suppress(BrokenImage):
-                image = open_rgb(paths[index])
+                image = open_rgb(self.images[index])
                 side = min(image.shape[:2])
                 box = ((image.shape[1] - side) // 2, (image.shape[0] - side) // 2, side, side)
                 images.append(resized_crop(image, box, self.config.model.image_size))
@@ -282,7 +292,7 @@ class Trainer:
             if name not in self.broken:
                 self.broken[name] = reason
                 self.progress.write(f"left out, cannot be decoded: {name} ({reason})", file=sys.stderr)
-        count, images = len(self.broken), len(self.loader.dataset)
+        count, images = len(self.broken), len(self.images)
         if count / images > self.config.data.max_broken:
             raise InputError(
                 f"{count} of {images} images cannot be decoded, the last is {list(self.broken)[-1]} "

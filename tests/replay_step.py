@@ -131,8 +131,7 @@ def replay(arrays: dict[str, np.ndarray], hyper: dict) -> dict[str, np.ndarray]:
         "loss_volume": losses.volume,
         **{f"grad.{name}": p.grad.clone() for name, p in student.named_parameters() if p.grad is not None},
     }
-    step.gradient_norm()
-    step.update(values, statistics)
+    step.update(values, statistics, step.gradient_norms())
     for which, network in (("student_after", student), ("teacher_after", teacher)):
         out |= {f"{which}.{name}": value for name, value in network.state_dict().items()}
     if objective.center is not None:

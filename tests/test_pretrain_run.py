@@ -20,6 +20,8 @@ from pretrain.__main__ import main
 from pretrain.config import load_config
 from pretrain.failure import Stopped, TrainingFailed
 from pretrain.snapshot import SnapshotFolder
+from pretrain.sweep import commands
+from pretrain.sweep import main as sweep_main
 from pretrain.trainer import Trainer
 
 TESTS = Path(__file__).parent
@@ -424,3 +426,37 @@ def test_the_command_says_it_in_one_line(config, images, tmp_path):
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+# -- sweeps and recipes
+
+
+def test_every_recipe_is_a_valid_config():
+    recipes = sorted((TESTS.parent / "pretrain" / "configs").glob("*.yaml"))
+    assert len(recipes) >= 5
+    for recipe in recipes:
+        if recipe.stem.startswith("sweep_"):
+            assert len(commands(recipe, [], processes=8)) == 11
+        else:
+            load_config(recipe)
+
+
+def test_a_sweep_trains_each_of_its_runs(config, images, tmp_path, monkeypatch, capfd):
+    sweep = config.with_name("sweep.yaml")
+    sweep.write_text(
+        "base: config.yaml\ncommon: {run.epochs: 1}\n"
+        "runs:\n  plain:\n  even: {objective.sinkhorn: true, objective.volume: 1.0}\n"
+    )
+    found = commands(sweep, [f"data.root={images}", f"run.out={tmp_path}"], processes=1)
+    assert found["even"][-1] == f"run.out={tmp_path / 'even'}"
+    assert "objective.sinkhorn=true" in found["even"]
+    arguments = ["sweep", str(sweep), f"data.root={images}", f"run.out={tmp_path}", "--only", "even"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    assert sweep_main() == 0
+    assert weights(tmp_path / "even")["args"]["config"]["objective"]["sinkhorn"]
+    assert not (tmp_path / "plain").exists()
+    monkeypatch.setattr(sys, "argv", [*arguments[:-1], "odd"])
+    with pytest.raises(InputError, match="there are plain, even"):
+        sweep_main()
+    with pytest.raises(InputError, match="is no sweep"):
+        commands(config, [], processes=1)

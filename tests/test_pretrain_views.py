@@ -194,3 +194,19 @@ def test_too_few_images_are_refused(tmp_path):
     Image.fromarray(scene()).save(tmp_path / "one.png")
     with pytest.raises(InputError, match="one image only"):
         list_images(tmp_path)
+
+
+def test_the_list_of_images_is_sorted_whole_and_independent_of_its_place(tmp_path):
+    for root in ("a", "b"):
+        for name in ("z/2.JPG", "z/10.jpg", "é.png", "y/notes.txt", "top.webp"):
+            (tmp_path / root / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / root / name).write_bytes(b"")
+    (tmp_path / "a" / "link").symlink_to(tmp_path / "b" / "z")
+    found = list_images(tmp_path / "b")
+    assert [str(found[i].relative_to(tmp_path / "b")) for i in range(len(found))] == sorted(
+        ["z/2.JPG", "z/10.jpg", "é.png", "top.webp"]
+    )
+    assert len(list_images(tmp_path / "a")) == 6
+    assert list_images(tmp_path / "a").fingerprint() != found.fingerprint()
+    (tmp_path / "a" / "link").unlink()
+    assert list_images(tmp_path / "a").fingerprint() == found.fingerprint()

@@ -28,16 +28,17 @@ model: {embed_dim: 64, depth: 2, num_heads: 2, patch_size: 8, image_size: 48, dr
         head_hidden_dim: 64, head_bottleneck_dim: 32}
 views: {local_size: 24, local_views: 2}
 objective: {centering: true}
-run: {precision: fp32, device: cpu, log_every: 1, snapshot_steps: 3, picture_epochs: 5, tensorboard: false, epochs: 30}
+run: {precision: fp32, device: cpu, log_every: 1, snapshot_steps: 3, picture_epochs: 5, tensorboard: false}
 """
 
 
-def command(folder: Path, out: str, processes: int, workers: int) -> list[str]:
+def command(folder: Path, out: str, processes: int, workers: int, epochs: int) -> list[str]:
     launcher = [sys.executable]
     if processes > 1:
         launcher += ["-m", "torch.distributed.run", "--standalone", "--max-restarts=99"]
         launcher += [f"--nproc_per_node={processes}"]
     values = [f"data.root={folder / 'images'}", f"run.out={folder / out}", f"data.workers={workers}"]
+    values.append(f"run.epochs={epochs}")
     return [*launcher, "-m", "pretrain", str(folder / "config.yaml"), *values, f"run.batch={4 // processes}"]
 
 
@@ -62,6 +63,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--epochs", type=int, default=30, help="of 6 steps (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     rng, numbers = random.Random(args.seed), np.random.default_rng(args.seed)
@@ -73,9 +75,12 @@ def main() -> int:
             Image.fromarray(noise).save(folder / "images" / f"{index}.png")
         (folder / "config.yaml").write_text(CONFIG)
         errors = folder / "stderr"
-        whole = start(command(folder, "whole", args.processes, args.workers), errors)
+        whole = start(command(folder, "whole", args.processes, args.workers, args.epochs), errors)
         assert whole.wait() == 0, errors.read_text()
-        arguments, log = command(folder, "killed", args.processes, args.workers), folder / "killed" / "log.jsonl"
+        arguments, log = (
+            command(folder, "killed", args.processes, args.workers, args.epochs),
+            folder / "killed" / "log.jsonl",
+        )
         steps = []
         for kill in range(args.kills):
             before = lines(log)
