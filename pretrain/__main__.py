@@ -32,13 +32,23 @@ def main() -> int:
         trainer = Trainer(load_config(arguments.config, arguments.overrides))
         path = trainer.run()
         if trainer.processes.first:
-            print(f"{path}: {trainer.step} steps; canonical checkpoint: {path.with_name('teacher.safetensors')}")
+            exported = [
+                p for p in (path.with_name("teacher.safetensors"), path.with_name("student.safetensors")) if p.exists()
+            ]
+            print(f"{path}: {trainer.step} steps" + "".join(f"; {p}" for p in exported))
             if arguments.layout == "official":
                 export_official(path.with_name("official.pth"), load_snapshot(path))
                 print(f"{path.with_name('official.pth')}: for the published programs; open it only if you trust it")
-    except (TrainingFailed, Stopped) as error:
-        print(f"{'error: ' if isinstance(error, TrainingFailed) else ''}{error}", file=sys.stderr)
-        return error.code if isinstance(error, Stopped) else 1
+    except Stopped as stop:
+        if trainer.processes.first:
+            print(stop, file=sys.stderr)
+        return stop.code
+    except TrainingFailed as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:  # a disk that fills up under the log, a folder that goes away
+        print(f"error: {error}; snapshots in run.out are whole: the same command goes on", file=sys.stderr)
+        return 1
     finally:
         if dist.is_available() and dist.is_initialized():
             dist.destroy_process_group()

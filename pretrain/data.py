@@ -14,6 +14,7 @@ from benchmarks.checkpoints.card import IMAGENET_MEAN, IMAGENET_STD
 from benchmarks.errors import InputError
 from pretrain.config import Config
 from pretrain.images import BrokenImage, list_images, open_rgb
+from pretrain.signals import shield_worker
 from pretrain.views import ViewMaker, Views
 
 
@@ -164,5 +165,6 @@ def make_loader(config: Config, rank: int, world: int, pin_memory: bool) -> tupl
         num_workers=config.data.workers,
         pin_memory=pin_memory,
         persistent_workers=config.data.workers > 0,
+        worker_init_fn=shield_worker,
     )
     return loader, batches

@@ -1,10 +1,24 @@
-"""SIGTERM and Ctrl-C stop a run after the step it is in; SIGUSR1 makes it write a snapshot and go on."""
+"""SIGTERM and Ctrl-C stop a run after the step it is in; SIGUSR1 makes it write a snapshot and go on.
+
+Such signals often reach a whole process group. Loader workers must then live on until the run has ended its step.
+"""
 
 from __future__ import annotations
 
 import signal
 import threading
 from types import FrameType
+
+#: Seconds that a loader worker lives on after SIGTERM: a step and a snapshot.
+GRACE = 60
+
+
+def shield_worker(worker: int) -> None:
+    """Have a loader worker leave signals to the run. SIGTERM ends it after :data:`GRACE`, should nobody else do so."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, lambda number, frame: signal.alarm(GRACE))
 
 
 class Requests:

@@ -113,7 +113,7 @@ def load_snapshot(path: Path) -> dict[str, Any]:
         raise InputError(
             f"{path} cannot be resumed from ({type(error).__name__}): move it away to start anew"
         ) from error
-    if not isinstance(state, dict) or "step" not in state:
+    if not isinstance(state, dict) or not {"step", "global_batch", "data", "args", "flsl_loss"} <= state.keys():
         raise InputError(f"{path} is a checkpoint, but not a snapshot of this program: move it away to start anew")
     return state
 

@@ -84,10 +84,14 @@ def main() -> int:
 def _run(command: list[str]) -> int:
     """Run ``command`` and return its exit code; SIGTERM and SIGUSR1 are passed on to it."""
     with subprocess.Popen(command) as process:
-        for number in (signal.SIGTERM, signal.SIGUSR1):
-            signal.signal(number, lambda received, _: process.send_signal(received))
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to both: the run saves, then ends
-        return process.wait()
+        handlers = dict.fromkeys((signal.SIGTERM, signal.SIGUSR1), lambda number, _: process.send_signal(number))
+        handlers[signal.SIGINT] = signal.SIG_IGN  # the terminal sends it to both: the run saves, then ends
+        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+        try:
+            return process.wait()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 if __name__ == "__main__":

@@ -24,9 +24,9 @@ from pretrain.export import export_canonical
 from pretrain.failure import Stopped, TrainingFailed
 from pretrain.images import BrokenImage, open_rgb
 from pretrain.log import RunLog
-from pretrain.networks import Network
+from pretrain.networks import Network, choose_attention
 from pretrain.objective import Losses, Objective, Statistics
-from pretrain.previous_stage import load_previous_stage
+from pretrain.previous_stage import PreviousStage, load_previous_stage
 from pretrain.schedules import Schedule
 from pretrain.signals import Requests
 from pretrain.snapshot import SnapshotFolder, save_aside
@@ -73,6 +73,7 @@ class Trainer:
         student = Network(config.model, config.model.drop_path, config.run.checkpointing).to(self.device)
         teacher = Network(config.model).to(self.device).requires_grad_(False)
         teacher.load_state_dict(student.state_dict())
+        choose_attention(student, self.device, config.run.precision)
         objective = make_objective(config).to(self.device)
         self.snapshots = SnapshotFolder(Path(config.run.out), config.run.keep)
         self._prepare(size=16 * sum(p.numel() for p in student.parameters()))
@@ -117,7 +118,12 @@ class Trainer:
                 self._save()  # a disk that cannot take snapshots is found out before the first step
         saved_at = time.monotonic()
         bar = tqdm(
-            total=self.schedule.steps, initial=self.step, desc="FLSL", unit="step", disable=not self.processes.first
+            total=self.schedule.steps,
+            initial=self.step,
+            desc="FLSL",
+            unit="step",
+            mininterval=0.1 if sys.stderr.isatty() else 30.0,  # a batch system's log wants no line a step
+            disable=not self.processes.first,
         )
         with Requests() as requests, bar as self.progress:
             waited, self._clock = time.perf_counter(), (self.step, time.perf_counter())
@@ -208,7 +214,7 @@ class Trainer:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, dtype=dtypes[self.config.run.precision])
 
-    def _previous_stage(self):
+    def _previous_stage(self) -> PreviousStage | None:
         previous = load_previous_stage(self.config.previous, self.config.model, self.snapshots.out / "converted")
         return previous if previous is None else previous.to(self.device)
 
@@ -256,6 +262,7 @@ class Trainer:
         rate = self.batches.global_batch * (self.step - since) / (self._clock[1] - began)
         self.log.write(entry, {"images_per_second": rate, **seconds})
         self.progress.set_postfix(
+            refresh=False,
             img_s=f"{rate:.0f}",
             loss=f"{total:.3f}",
             intra=f"{intra:.4f}",

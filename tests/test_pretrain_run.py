@@ -64,7 +64,8 @@ def command(config, images, out, *overrides, processes=1):
     return [*launcher, "-m", "pretrain", str(config), f"data.root={images}", f"run.out={out}", *overrides]
 
 
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+# As many threads as this process has: bit-exactness holds for the same number of them.
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads()), "OMP_WAIT_POLICY": "passive"}
 
 
 def weights(out):
@@ -133,6 +134,20 @@ def test_a_run_killed_by_sigkill_ends_as_if_it_had_not_been(whole, config, image
     trainer(config, images, tmp_path, "run.epochs=3").run()
     assert_same_run(whole, tmp_path)
     assert not list((tmp_path / "snapshots").glob(".*"))
+
+
+def test_sigterm_to_the_whole_group_lets_the_step_end(whole, config, images, tmp_path):
+    """As a batch system stops a job: loader workers get the signal as well."""
+    arguments = command(config, images, tmp_path, "run.epochs=3", "data.workers=1", "run.snapshot_minutes=9")
+    process = subprocess.Popen(arguments, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while not (tmp_path / "log.jsonl").exists() and process.poll() is None:
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGTERM)
+    errors = process.communicate()[1]
+    assert process.returncode == 143, errors
+    assert "the same command goes on from there" in errors
+    trainer(config, images, tmp_path, "run.epochs=3").run()
+    assert_same_run(whole, tmp_path)
 
 
 def test_sigusr1_writes_a_snapshot_and_goes_on(whole, config, images, tmp_path):

@@ -26,7 +26,7 @@ from torch import nn
 
 from pretrain.config import Config, ModelConfig
 from pretrain.data import Batch
-from pretrain.networks import Network, update_teacher
+from pretrain.networks import Network, choose_attention
 from pretrain.objective import Objective
 from pretrain.schedules import Schedule
 from pretrain.step import Step
@@ -177,7 +177,8 @@ class OurStep:
         torch.manual_seed(0)
         student = Network(config.model, config.model.drop_path)
         teacher = Network(config.model).requires_grad_(False)
-        update_teacher(teacher, student, 0.0)
+        teacher.load_state_dict(student.state_dict())
+        choose_attention(student, torch.device("cpu"), precision)
         autocast = contextlib.nullcontext()
         if precision != "fp32":
             autocast = torch.autocast("cpu", dtype={"bf16": torch.bfloat16, "fp16": torch.float16}[precision])
