@@ -96,7 +96,7 @@ def flsl_file(path, final_norm, **more):
 
 @pytest.mark.parametrize("final_norm", ["tokens", "modes", "none"])
 def test_flsl_variants(final_norm, tmp_path):
-    args = argparse.Namespace(arch="vit_tiny", layernorm_on_mode=final_norm == "modes")
+    args = argparse.Namespace(layernorm_on_mode=final_norm == "modes")
     network = flsl_file(tmp_path / "flsl.pth", final_norm, args=args)
     ledger = convert(tmp_path / "flsl.pth", tmp_path / "flsl.safetensors", heads=4)
     assert ledger.method == "FLSL"
