@@ -24,7 +24,7 @@ class RotaryPositions(nn.Module):
         self.sin = self.cos = torch.empty(0)
 
     def prepare(self, height: int, width: int) -> None:
-        """Compute sine and cosine ``[height*width, head_dim]`` for a grid, in the periods' precision (at least fp32)."""
+        """Compute sine and cosine ``[height*width, head_dim]`` for a grid, in fp32."""
         periods = self.periods.float()
         centres = [(torch.arange(n, device=periods.device) + 0.5) / n * 2 - 1 for n in (height, width)]
         grid = torch.stack(torch.meshgrid(*centres, indexing="ij"), dim=-1).flatten(0, 1)  # [h*w, 2]

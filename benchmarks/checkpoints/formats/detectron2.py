@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from benchmarks.checkpoints.card import SIZE_RESIZE
 from benchmarks.checkpoints.container import Opened
-from benchmarks.checkpoints.formats.family import WHOLE_FILE, Facts, Family, Place, ResNetFamily, Taken
+from benchmarks.checkpoints.formats.family import WHOLE_FILE, Facts, Family, Place, ResNetFamily, Taken, table
 from benchmarks.checkpoints.formats.layouts import PLAIN, RESNET_DETECTRON2
 from benchmarks.errors import InputError
 
@@ -29,7 +29,7 @@ class ViTDet(Family):
         for branch, path in (("model", ("model",)), (WHOLE_FILE, ()))
         for prefix in ("backbone.net.", "net.")
     )
-    drops = {r"simfp_\d": "pyramid", **DETECTOR}
+    drops = table({r"simfp_\d": "pyramid", **DETECTOR})
     resize = SIZE_RESIZE
 
     def recognises(self, opened: Opened, taken: Taken) -> bool:
@@ -57,7 +57,9 @@ class Detectron2ResNet(ResNetFamily):
         for branch, path in (("model", ("model",)), (WHOLE_FILE, ()))
         for prefix in ("", "backbone.bottom_up.", "backbone.")
     )
-    drops = {r"stem\.fc\.": "classifier or projection head", r"fc\.": "classifier or projection head", **DETECTOR}
+    drops = table(
+        {r"stem\.fc\.": "classifier or projection head", r"fc\.": "classifier or projection head", **DETECTOR}
+    )
 
     def recognises(self, opened: Opened, taken: Taken) -> bool:
         return True

@@ -6,7 +6,16 @@ The bare layout is also that of NeCo's and Leopart's files on DINO backbones, an
 from __future__ import annotations
 
 from benchmarks.checkpoints.container import Opened
-from benchmarks.checkpoints.formats.family import DINO_PLACES, Facts, Family, ResNetFamily, Taken, is_square, rows_of
+from benchmarks.checkpoints.formats.family import (
+    DINO_PLACES,
+    Facts,
+    Family,
+    ResNetFamily,
+    Taken,
+    is_square,
+    rows_of,
+    table,
+)
 from benchmarks.checkpoints.formats.layouts import RESNET
 from benchmarks.errors import InputError
 
@@ -19,14 +28,14 @@ class Dino(Family):
     method, licence, rank = "DINO", "Apache-2.0 (DINO)", 40
     needs = ("dino_loss",)
     drops = HEAD
-    heads_by_width = {192: 3, 384: 6, 768: 12}
+    heads_by_width = table({192: 3, 384: 6, 768: 12})
 
 
 class DinoLayout(Family):
     """DINO's names and a class row, without a word on the method."""
 
     method, licence, rank = "DINO layout", "unknown (the file does not name its method)", 95
-    drops = {**HEAD, r"mask_token$": "mask token", r"fc_norm\.": "norm of the pooled vector, not of the tokens"}
+    drops = table({**HEAD, r"mask_token$": "mask token", r"fc_norm\.": "norm of the pooled vector, not of the tokens"})
 
     def recognises(self, opened: Opened, taken: Taken) -> bool:
         if "cls_token" not in taken.tensors or rows_of(taken) is None:
@@ -48,7 +57,7 @@ class DinoResNet(ResNetFamily):
 
     method, licence, rank = "DINO ResNet", "Apache-2.0 (DINO)", 40
     layout, places, needs = RESNET, DINO_PLACES, ("dino_loss",)
-    drops = {**HEAD, r"fc\.": "classifier"}
+    drops = table({**HEAD, r"fc\.": "classifier"})
 
 
 FAMILIES = (Dino(), DinoLayout(), DinoResNet())

@@ -8,6 +8,7 @@ name table, reasons for what is left out, and the table facts with their source.
 from __future__ import annotations
 
 import re
+import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -46,6 +47,11 @@ DINO_PLACES = (
     Place(WHOLE_FILE, (), "backbone."),
     Place(WHOLE_FILE),
 )
+
+
+def table(entries: Mapping) -> Mapping:
+    """A read-only table for a class attribute."""
+    return types.MappingProxyType(dict(entries))
 
 
 @dataclass
@@ -106,13 +112,13 @@ class Family:
     layout: Layout = PLAIN
     places: tuple[Place, ...] = DINO_PLACES
     needs: tuple[str, ...] = ()  # keys at the top of the file that only this family has
-    drops: Mapping[str, str] = {}  # pattern at the start of a short name -> why it is left out
+    drops: Mapping[str, str] = table({})  # pattern at the start of a short name -> why it is left out
     eps = 1e-6
     resize = DINO_RESIZE
     mean: Triple = IMAGENET_MEAN
     std: Triple = IMAGENET_STD
-    heads_by_name: Mapping[str, int] = {"tiny": 3, "small": 6, "base": 12, "large": 16}
-    heads_by_width: Mapping[int, int] = {}  # where the method is certain and published one net of that width
+    heads_by_name: Mapping[str, int] = table({"tiny": 3, "small": 6, "base": 12, "large": 16})
+    heads_by_width: Mapping[int, int] = table({})  # where the method is certain and published one net of that width
 
     def recognises(self, opened: Opened, taken: Taken) -> bool:
         """Whether the file is one of this family; ``taken`` has the layout's sentinel under the prefix."""
@@ -152,7 +158,7 @@ class ResNetFamily(Family):
 
     kind = "resnet"
     eps = 1e-5  # of the batch norms
-    drops: Mapping[str, str] = {r"fc\.": "classifier or projection head"}
+    drops: Mapping[str, str] = table({r"fc\.": "classifier or projection head"})
 
 
 class Refusal:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from benchmarks.checkpoints.card import SIZE_RESIZE
 from benchmarks.checkpoints.container import Opened
-from benchmarks.checkpoints.formats.family import WHOLE_FILE, Family, Place, Taken, is_square, rows_of
+from benchmarks.checkpoints.formats.family import WHOLE_FILE, Family, Place, Taken, is_square, rows_of, table
 from benchmarks.checkpoints.inert import facts_of
 from benchmarks.checkpoints.positions import position_kind
 
@@ -15,15 +15,17 @@ from benchmarks.checkpoints.positions import position_kind
 class Mae(Family):
     method, licence, rank = "MAE", "CC-BY-NC-4.0 (MAE)", 22
     places = (Place("model", ("model",)), Place(WHOLE_FILE))
-    drops = {
-        r"decoder_": "decoder",
-        r"mask_token$": "mask token",
-        r"head\.": "classifier",
-        r"fc_norm\.": "norm of the pooled vector, not of the tokens",
-    }
+    drops = table(
+        {
+            r"decoder_": "decoder",
+            r"mask_token$": "mask token",
+            r"head\.": "classifier",
+            r"fc_norm\.": "norm of the pooled vector, not of the tokens",
+        }
+    )
     resize = SIZE_RESIZE
-    heads_by_name = {"base": 12, "large": 16, "huge": 16}
-    heads_by_width = {768: 12, 1024: 16, 1280: 16}
+    heads_by_name = table({"base": 12, "large": 16, "huge": 16})
+    heads_by_width = table({768: 12, 1024: 16, 1280: 16})
 
     def recognises(self, opened: Opened, taken: Taken) -> bool:
         if any(name.startswith("decoder_") for name in taken.tensors):

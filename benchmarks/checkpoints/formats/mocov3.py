@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from benchmarks.checkpoints.card import SIZE_RESIZE
 from benchmarks.checkpoints.container import Opened
-from benchmarks.checkpoints.formats.family import Family, Place, ResNetFamily, Taken
+from benchmarks.checkpoints.formats.family import Family, Place, ResNetFamily, Taken, table
 from benchmarks.checkpoints.formats.layouts import RESNET
 
 PLACES = (
@@ -29,8 +29,8 @@ class MoCoV3(Family):
     method, licence, rank = "MoCo-v3", "CC-BY-NC-4.0 (MoCo-v3)", 20
     places, drops = PLACES, DROPS
     resize = SIZE_RESIZE
-    heads_by_name = {"small": 12, "base": 12}
-    heads_by_width = {384: 12, 768: 12}
+    heads_by_name = table({"small": 12, "base": 12})
+    heads_by_width = table({384: 12, 768: 12})
 
     def recognises(self, opened: Opened, taken: Taken) -> bool:
         return True  # the prefixes are its own

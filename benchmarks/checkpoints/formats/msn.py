@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from benchmarks.checkpoints.card import SIZE_RESIZE
 from benchmarks.checkpoints.container import Opened
-from benchmarks.checkpoints.formats.family import Family, Place, Taken
+from benchmarks.checkpoints.formats.family import Family, Place, Taken, table
 
 
 class Msn(Family):
     method, licence, rank = "MSN", "CC-BY-NC-4.0 (MSN)", 20
     places = (Place("target_encoder", ("target_encoder",)), Place("encoder", ("encoder",)))
-    drops = {r"fc\.": "projection head", r"pred\.": "predictor", r"scaling_": "scale of the loss"}
+    drops = table({r"fc\.": "projection head", r"pred\.": "predictor", r"scaling_": "scale of the loss"})
     resize = SIZE_RESIZE
-    heads_by_width = {192: 3, 384: 6, 768: 12, 1024: 16, 1280: 16}
+    heads_by_width = table({192: 3, 384: 6, 768: 12, 1024: 16, 1280: 16})
 
     def recognises(self, opened: Opened, taken: Taken) -> bool:
         return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.checkpoints.container import Opened
-from benchmarks.checkpoints.formats.family import WHOLE_FILE, Place, ResNetFamily, Taken
+from benchmarks.checkpoints.formats.family import WHOLE_FILE, Place, ResNetFamily, Taken, table
 from benchmarks.checkpoints.formats.layouts import RESNET_SEQUENTIAL
 
 
@@ -15,7 +15,7 @@ class Scrl(ResNetFamily):
         Place("target_network", ("target_network_state_dict",), "encoder."),
         Place(WHOLE_FILE, (), "encoder."),
     )
-    drops = {r"projector\.": "projection head", r"predictor\.": "predictor", r"roi_align": "pooling"}
+    drops = table({r"projector\.": "projection head", r"predictor\.": "predictor", r"roi_align": "pooling"})
 
     def recognises(self, opened: Opened, taken: Taken) -> bool:
         return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.checkpoints.container import Opened
-from benchmarks.checkpoints.formats.family import Family, Place, Taken
+from benchmarks.checkpoints.formats.family import Family, Place, Taken, table
 
 STUDENT, TEACHER = "feature_extractor.backbone.", "teacher.backbone."
 
@@ -15,15 +15,17 @@ class TimeT(Family):
         for path in ((), ("model",), ("state_dict",))
         for branch, prefix in (("feature_extractor", STUDENT), ("teacher", TEACHER))
     )
-    drops = {
-        r"feature_extractor\.backbone\.": "other branch: feature extractor",
-        r"teacher\.backbone\.": "other branch: teacher",
-        r"(?:feature_extractor|teacher)\.": "projector",
-        r"(?:teacher_)?prototypes$": "prototypes",
-        r"queue$": "queue",
-        r"head\.": "classifier",
-    }
-    heads_by_width = {384: 6, 768: 12}
+    drops = table(
+        {
+            r"feature_extractor\.backbone\.": "other branch: feature extractor",
+            r"teacher\.backbone\.": "other branch: teacher",
+            r"(?:feature_extractor|teacher)\.": "projector",
+            r"(?:teacher_)?prototypes$": "prototypes",
+            r"queue$": "queue",
+            r"head\.": "classifier",
+        }
+    )
+    heads_by_width = table({384: 6, 768: 12})
 
     def recognises(self, opened: Opened, taken: Taken) -> bool:
         return True  # the prefixes are its own

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from benchmarks.checkpoints.card import SIZE_RESIZE
 from benchmarks.checkpoints.container import Opened
-from benchmarks.checkpoints.formats.family import Family, Place, ResNetFamily, Taken
+from benchmarks.checkpoints.formats.family import Family, Place, ResNetFamily, Taken, table
 from benchmarks.checkpoints.formats.layouts import RESNET
 
 TRUNK = ("classy_state_dict", "base_model", "model", "trunk")
@@ -27,9 +27,9 @@ class Vissl(Family):
         *(Place("teacher", LOSS, prefix) for prefix in TEACHERS),
         Place("trunk", ("model_state_dict",)),
     )
-    drops = {r"heads?\.": "projection head", r"mask_token$|patch_masking\.": "mask token", **IN_LOSS}
+    drops = table({r"heads?\.": "projection head", r"mask_token$|patch_masking\.": "mask token", **IN_LOSS})
     resize = SIZE_RESIZE
-    heads_by_width = {192: 3, 384: 6, 768: 12, 1024: 16}
+    heads_by_width = table({192: 3, 384: 6, 768: 12, 1024: 16})
 
     def recognises(self, opened: Opened, taken: Taken) -> bool:
         return True  # no other program writes these keys
@@ -43,7 +43,7 @@ class VisslResNet(ResNetFamily):
         *(Place("teacher", LOSS, prefix + "_feature_blocks.") for prefix in TEACHERS),
         Place("trunk", ("model_state_dict",), "_feature_blocks."),
     )
-    drops = {r"heads?\.": "projection head", r"fc\.": "classifier", **IN_LOSS}
+    drops = table({r"heads?\.": "projection head", r"fc\.": "classifier", **IN_LOSS})
 
     def recognises(self, opened: Opened, taken: Taken) -> bool:
         return True
