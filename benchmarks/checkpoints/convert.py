@@ -125,11 +125,10 @@ def _convert(source: Path, opened: Opened, heads: int | None, branch: str | None
         if heads is not None and heads < 1:
             raise InputError(f"--heads {heads}: a positive number is needed")
         gated = any(name.endswith(GATED) for name in taken.tensors)
-        settle_heads(family, facts, tensors.shape("patch_embed.proj.weight")[0], depth_of(tensors), heads)
+        width = tensors.shape("patch_embed.proj.weight")[0]
+        settle_heads(family, facts, width, depth_of(tensors), heads)
         if facts.rope_base is not None:
-            made["rope.periods"] = rope_periods(
-                facts.rope_base, tensors.shape("patch_embed.proj.weight")[0] // facts.heads
-            )
+            made["rope.periods"] = rope_periods(facts.rope_base, width // facts.heads)
         architecture = vit_architecture(tensors, facts, gated)
     elif heads is not None:
         raise InputError(f"--heads {heads} was given, but this is a ResNet ({family.method}), which has none")
@@ -258,7 +257,7 @@ def rope_periods(base: float, head_dim: int) -> torch.Tensor:
 
 
 def walk(content: Any) -> Iterator[tuple[tuple[str, ...], str, torch.Tensor]]:
-    """Every tensor in nested dicts, lists and inert objects: keys that lead to it, name, tensor. Each container once."""
+    """Every tensor in nested containers: the keys that lead to it, its name, itself. Each container is seen once."""
     seen: set[int] = set()
     waiting: list[tuple[tuple[str, ...], Any]] = [((), content)]
     while waiting:

@@ -11,8 +11,8 @@ from benchmarks.checkpoints.names import Tensors
 from benchmarks.checkpoints.positions import position_kind
 from benchmarks.errors import InputError
 
-#: Heads of (width, depth) on which every method that is known here agrees. 384 (6 or 12) and 1280 (16 or 20) are missing
-#: on purpose, and 768 wide with 8 blocks is mmpretrain's "small" with 8 heads.
+#: Heads of (width, depth) on which every method that is known here agrees. 384 (6 or 12) and 1280 (16 or 20) are
+#: missing on purpose, and 768 wide with 8 blocks is mmpretrain's "small" with 8 heads.
 AGREED_HEADS = {(192, 12): 3, (768, 12): 12, (1024, 24): 16, (1536, 40): 24}
 
 
@@ -28,8 +28,8 @@ def settle_heads(family: Family, facts: Facts, width: int, depth: int, heads: in
     if facts.heads is None:
         raise InputError(
             f"the number of attention heads of this {family.method} ViT (width {width}, depth {depth}) is in no tensor "
-            "and the file does not name its architecture: give it with --heads (mostly 64 channels a head; ViT-S: 6, but "
-            "12 in MoCo-v3)"
+            "and the file does not name its architecture: give it with --heads (mostly 64 channels a head; ViT-S: 6, "
+            "but 12 in MoCo-v3)"
         )
     if facts.heads < 1 or width % facts.heads:
         raise InputError(f"{facts.heads} heads do not divide the embedding width {width}: check the file and --heads")

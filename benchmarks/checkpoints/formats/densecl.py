@@ -1,11 +1,11 @@
-"""DenseCL (WXinlong/DenseCL): ``backbone.*`` and the same tensors again under ``encoder_q.0.*``; or extracted, with ``author``."""
+"""DenseCL (WXinlong/DenseCL): ``backbone.*`` and the same again as ``encoder_q.0.*``; or extracted, with ``author``."""
 
 from __future__ import annotations
 
 import torch
 
 from benchmarks.checkpoints.container import Opened
-from benchmarks.checkpoints.formats.family import Place, ResNetFamily, Taken
+from benchmarks.checkpoints.formats.family import Place, ResNetFamily, Taken, table
 from benchmarks.checkpoints.formats.layouts import RESNET
 from benchmarks.errors import InputError
 
@@ -16,13 +16,15 @@ class DenseCL(ResNetFamily):
     method, licence, rank = "DenseCL", "GPL-3.0 (DenseCL)", 18
     layout = RESNET
     places = (Place("state_dict", ("state_dict",), "backbone."), Place("state_dict", ("state_dict",)))
-    drops = {
-        r"fc\.": "classifier",
-        r"encoder_q\.": "neck of the query encoder",
-        r"encoder_k\.": "other branch: key encoder",
-        r"(?:head|neck)\.": "head",
-        r"queue": "queue",
-    }
+    drops = table(
+        {
+            r"fc\.": "classifier",
+            r"encoder_q\.": "neck of the query encoder",
+            r"encoder_k\.": "other branch: key encoder",
+            r"(?:head|neck)\.": "head",
+            r"queue": "queue",
+        }
+    )
 
     def recognises(self, opened: Opened, taken: Taken) -> bool:
         return opened.content.get("author") == "DenseCL" or any(

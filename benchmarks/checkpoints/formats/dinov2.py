@@ -1,7 +1,7 @@
 """DINOv2 (facebookresearch/dinov2): LayerScale, registers, SwiGLU (g), blocks in chunks when trained with FSDP.
 
-Public files are bare; ``eval/*/teacher_checkpoint.pth`` of a training run has ``teacher`` with the heads. NeCo's files on
-DINOv2 have the bare layout, too. With registers the position rule is another: no offset, antialiasing.
+Public files are bare; ``eval/*/teacher_checkpoint.pth`` of a training run has ``teacher`` with the heads. NeCo's files
+on DINOv2 have the bare layout, too. With registers the position rule is another: no offset, antialiasing.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 
 from benchmarks.checkpoints.card import ANTIALIAS_RESIZE
 from benchmarks.checkpoints.container import Opened
-from benchmarks.checkpoints.formats.family import WHOLE_FILE, Facts, Family, Place, Taken
+from benchmarks.checkpoints.formats.family import WHOLE_FILE, Facts, Family, Place, Taken, table
 
 CHUNKED = re.compile(r"blocks\.\d+\.(\d+\..+)")
 PLACES = (
@@ -33,8 +33,8 @@ DROPS = {
 class DinoV2(Family):
     method, licence, rank = "DINOv2", "Apache-2.0 (DINOv2)", 24
     places, drops = PLACES, DROPS
-    heads_by_name = {"small": 6, "base": 12, "large": 16, "giant2": 24}
-    heads_by_width = {384: 6, 768: 12, 1024: 16, 1536: 24}
+    heads_by_name = table({"small": 6, "base": 12, "large": 16, "giant2": 24})
+    heads_by_width = table({384: 6, 768: 12, 1024: 16, 1536: 24})
 
     def recognises(self, opened: Opened, taken: Taken) -> bool:
         names = taken.tensors

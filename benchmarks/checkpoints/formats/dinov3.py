@@ -10,7 +10,7 @@ import torch
 
 from benchmarks.checkpoints.container import Opened
 from benchmarks.checkpoints.formats.dinov2 import PLACES, drop_chunks
-from benchmarks.checkpoints.formats.family import Facts, Family, Taken
+from benchmarks.checkpoints.formats.family import Facts, Family, Taken, table
 from benchmarks.errors import InputError
 
 SATELLITE_MEAN, SATELLITE_STD = (0.430, 0.411, 0.296), (0.213, 0.156, 0.143)
@@ -21,13 +21,15 @@ class DinoV3(Family):
     method, licence, rank = "DINOv3", "DINOv3 License", 12
     places = PLACES
     eps = 1e-5
-    drops = {
-        r"mask_token$": "mask token",
-        r"local_cls_norm\.": "norm of local class tokens in training",
-        r"cls_norm\.": "norm of class and storage tokens alone",
-        r"(?:dino|ibot|gram)_head\.": "projection head",
-        r"head\.": "classifier",
-    }
+    drops = table(
+        {
+            r"mask_token$": "mask token",
+            r"local_cls_norm\.": "norm of local class tokens in training",
+            r"cls_norm\.": "norm of class and storage tokens alone",
+            r"(?:dino|ibot|gram)_head\.": "projection head",
+            r"head\.": "classifier",
+        }
+    )
 
     def recognises(self, opened: Opened, taken: Taken) -> bool:
         return "rope_embed.periods" in taken.tensors

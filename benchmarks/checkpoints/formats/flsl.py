@@ -10,7 +10,7 @@ import torch
 
 from benchmarks.checkpoints.container import Opened
 from benchmarks.checkpoints.formats.dino import HEAD
-from benchmarks.checkpoints.formats.family import Facts, Family, Taken, is_square, rows_of
+from benchmarks.checkpoints.formats.family import Facts, Family, Taken, is_square, rows_of, table
 from benchmarks.checkpoints.inert import facts_of
 from benchmarks.checkpoints.positions import sincos_mae
 
@@ -21,7 +21,7 @@ class Flsl(Family):
     method, licence, rank = "FLSL", "MIT (FLSL)", 30
     needs = ("flsl_loss",)
     drops = HEAD
-    heads_by_width = {192: 3, 384: 6, 768: 12}
+    heads_by_width = table({192: 3, 384: 6, 768: 12})
 
     def recognises(self, opened: Opened, taken: Taken) -> bool:
         if super().recognises(opened, taken) or any(name in self._arguments(opened) for name in ARGUMENTS):

@@ -1,4 +1,4 @@
-"""HuggingFace transformers: a folder that ``save_pretrained`` wrote. ViT, ViT-MAE, ViT-MSN, DINOv2 (+ registers), DINOv3.
+"""HuggingFace transformers: a folder of ``save_pretrained``. ViT, ViT-MAE, ViT-MSN, DINOv2 (+ registers), DINOv3.
 
 Heads, eps and activation are in config.json, and differ from the original programs' (eps 1e-12 is common); without
 that file nothing is converted. Positions are resized by size: DINOv2's offset of 0.1 is gone here, and the two
@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.checkpoints.card import ANTIALIAS_RESIZE, SIZE_RESIZE
 from benchmarks.checkpoints.container import Opened
-from benchmarks.checkpoints.formats.family import WHOLE_FILE, Facts, Family, Place, Taken
+from benchmarks.checkpoints.formats.family import WHOLE_FILE, Facts, Family, Place, Taken, table
 from benchmarks.checkpoints.names import ZEROS, Layout, row
 from benchmarks.errors import InputError
 
@@ -134,13 +134,15 @@ class Transformers(Family):
     """One model type of transformers; what differs between them is given here."""
 
     rank = 8
-    drops = {
-        r"(?:embeddings\.)?mask_token$": "mask token",
-        r"decoder\.": "decoder",
-        r"pooler\.": "pooler",
-        r"classifier\.": "classifier",
-        r"(?:prototypes|lm_head)\.": "head",
-    }
+    drops = table(
+        {
+            r"(?:embeddings\.)?mask_token$": "mask token",
+            r"decoder\.": "decoder",
+            r"pooler\.": "pooler",
+            r"classifier\.": "classifier",
+            r"(?:prototypes|lm_head)\.": "head",
+        }
+    )
     resize = SIZE_RESIZE
     needed = ("hidden_size", "num_hidden_layers", "num_attention_heads", "layer_norm_eps", "patch_size")
 

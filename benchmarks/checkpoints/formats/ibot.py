@@ -6,7 +6,7 @@ IN-22k backbones are the student's and hold ``masked_embed``; the others are the
 from __future__ import annotations
 
 from benchmarks.checkpoints.container import Opened
-from benchmarks.checkpoints.formats.family import Facts, Family, Taken, is_square, rows_of
+from benchmarks.checkpoints.formats.family import Facts, Family, Taken, is_square, rows_of, table
 
 DROPS = {
     r"head\.": "projection head",
@@ -19,7 +19,7 @@ class Ibot(Family):
     method, licence, rank = "iBOT", "Apache-2.0 (iBOT)", 26
     needs = ("ibot_loss",)
     drops = DROPS
-    heads_by_width = {192: 3, 384: 6, 768: 12, 1024: 16}
+    heads_by_width = table({192: 3, 384: 6, 768: 12, 1024: 16})
 
     def recognises(self, opened: Opened, taken: Taken) -> bool:
         return super().recognises(opened, taken) or "masked_embed" in taken.tensors

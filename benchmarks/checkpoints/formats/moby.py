@@ -7,23 +7,25 @@ from __future__ import annotations
 
 from benchmarks.checkpoints.card import SIZE_RESIZE
 from benchmarks.checkpoints.container import Opened
-from benchmarks.checkpoints.formats.family import Family, Place, Taken
+from benchmarks.checkpoints.formats.family import Family, Place, Taken, table
 from benchmarks.checkpoints.inert import facts_of
 
 
 class MoBY(Family):
     method, licence, rank = "MoBY", "MIT (MoBY)", 20
     places = (Place("encoder", ("model",), "encoder."), Place("encoder_k", ("model",), "encoder_k."))
-    drops = {
-        r"encoder_k\.": "other branch: key encoder",
-        r"encoder\.": "other branch: encoder",
-        r"projector(?:_k)?\.": "projection head",
-        r"predictor\.": "predictor",
-        r"queue": "queue",
-        r"head\.": "classifier",
-    }
+    drops = table(
+        {
+            r"encoder_k\.": "other branch: key encoder",
+            r"encoder\.": "other branch: encoder",
+            r"projector(?:_k)?\.": "projection head",
+            r"predictor\.": "predictor",
+            r"queue": "queue",
+            r"head\.": "classifier",
+        }
+    )
     resize = SIZE_RESIZE
-    heads_by_width = {384: 6}
+    heads_by_width = table({384: 6})
 
     def recognises(self, opened: Opened, taken: Taken) -> bool:
         return True

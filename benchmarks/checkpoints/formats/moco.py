@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.checkpoints.container import Opened
-from benchmarks.checkpoints.formats.family import Place, ResNetFamily, Taken
+from benchmarks.checkpoints.formats.family import Place, ResNetFamily, Taken, table
 from benchmarks.checkpoints.formats.layouts import RESNET
 
 
@@ -14,12 +14,14 @@ class MoCo(ResNetFamily):
         Place("encoder_q", ("state_dict",), "encoder_q."),
         Place("encoder_k", ("state_dict",), "encoder_k."),
     )
-    drops = {
-        r"fc\.": "projection head",
-        r"encoder_k\.": "other branch: key encoder",
-        r"encoder_q\.": "other branch: query encoder",
-        r"queue": "queue",
-    }
+    drops = table(
+        {
+            r"fc\.": "projection head",
+            r"encoder_k\.": "other branch: key encoder",
+            r"encoder_q\.": "other branch: query encoder",
+            r"queue": "queue",
+        }
+    )
 
     def recognises(self, opened: Opened, taken: Taken) -> bool:
         return True

@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.checkpoints.card import SIZE_RESIZE
 from benchmarks.checkpoints.container import Opened
-from benchmarks.checkpoints.formats.family import WHOLE_FILE, Facts, Family, Place, ResNetFamily, Taken
+from benchmarks.checkpoints.formats.family import WHOLE_FILE, Facts, Family, Place, ResNetFamily, Taken, table
 from benchmarks.checkpoints.formats.layouts import PLAIN, RESNET
 from benchmarks.checkpoints.inert import facts_of
 from benchmarks.checkpoints.names import Layout, Row, row
@@ -111,12 +111,14 @@ class MMResNet(ResNetFamily):
         Place("state_dict", ("state_dict",), "backbone."),
         Place(WHOLE_FILE, (), "backbone."),
     )
-    drops = {
-        **DROPS,
-        **ResNetFamily.drops,
-        r"encoder_[qk]\.": "other branch: the method's encoders",
-        r"(?:online|target)_net\.": "other branch: the method's networks",
-    }
+    drops = table(
+        {
+            **DROPS,
+            **ResNetFamily.drops,
+            r"encoder_[qk]\.": "other branch: the method's encoders",
+            r"(?:online|target)_net\.": "other branch: the method's networks",
+        }
+    )
 
     def recognises(self, opened: Opened, taken: Taken) -> bool:
         return True

@@ -1,4 +1,4 @@
-"""timm (huggingface/pytorch-image-models): hub folders with config.json, training files with ``arch``, bare state dicts.
+"""timm (huggingface/pytorch-image-models): hub folders, training files with ``arch``, bare state dicts.
 
 A bare state dict is told from DINO's by its classifier, or by being a .safetensors file, which DINO never wrote. timm
 resizes positions by size with antialiasing. With registers it stores no class row: the class token holds it.
@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.checkpoints.card import ANTIALIAS_RESIZE, SIZE_RESIZE
 from benchmarks.checkpoints.container import Opened
-from benchmarks.checkpoints.formats.family import WHOLE_FILE, Facts, Family, Place, Taken
+from benchmarks.checkpoints.formats.family import WHOLE_FILE, Facts, Family, Place, Taken, table
 from benchmarks.errors import InputError
 
 #: A timm architecture: vit_small_patch16_224, vit_base_patch14_reg4_dinov2, deit_tiny_patch16_224 ...
@@ -26,13 +26,17 @@ class Timm(Family):
         Place("state_dict", ("state_dict",)),
         Place(WHOLE_FILE),
     )
-    drops = {
-        r"head\.": "classifier",
-        r"fc_norm\.": "norm of the pooled vector, not of the tokens",
-        r"attn_pool\.": "pooling head",
-    }
+    drops = table(
+        {
+            r"head\.": "classifier",
+            r"fc_norm\.": "norm of the pooled vector, not of the tokens",
+            r"attn_pool\.": "pooling head",
+        }
+    )
     resize = ANTIALIAS_RESIZE
-    heads_by_name = {"tiny": 3, "small": 6, "medium": 8, "base": 12, "large": 16, "huge": 16, "so400m": 16, "7b": 32}
+    heads_by_name = table(
+        {"tiny": 3, "small": 6, "medium": 8, "base": 12, "large": 16, "huge": 16, "so400m": 16, "7b": 32}
+    )
 
     def recognises(self, opened: Opened, taken: Taken) -> bool:
         return self._architecture(opened) is not None

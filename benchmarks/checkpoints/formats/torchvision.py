@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.checkpoints.card import ResizeRule
 from benchmarks.checkpoints.container import Opened
-from benchmarks.checkpoints.formats.family import WHOLE_FILE, Facts, Family, Place, ResNetFamily, Taken
+from benchmarks.checkpoints.formats.family import WHOLE_FILE, Facts, Family, Place, ResNetFamily, Taken, table
 from benchmarks.checkpoints.formats.layouts import RESNET
 from benchmarks.checkpoints.names import Layout, row
 
@@ -38,7 +38,7 @@ class TorchvisionViT(Family):
 
     method, licence, rank = "torchvision ViT", "BSD-3-Clause (torchvision; SWAG weights CC-BY-NC-4.0)", 20
     layout, places = VIT, PLACES
-    drops = {r"heads?\.": "classifier", r"n_averaged$": "count of averaged models"}
+    drops = table({r"heads?\.": "classifier", r"n_averaged$": "count of averaged models"})
     resize = ResizeRule(align_corners=True)
 
     def recognises(self, opened: Opened, taken: Taken) -> bool:
@@ -48,7 +48,7 @@ class TorchvisionViT(Family):
 class TorchvisionResNet(ResNetFamily):
     method, licence, rank = "torchvision ResNet layout", "unknown (the file does not name its method)", 70
     layout, places = RESNET, PLACES
-    drops = {**ResNetFamily.drops, r"head\.": "projection head", r"n_averaged$": "count of averaged models"}
+    drops = table({**ResNetFamily.drops, r"head\.": "projection head", r"n_averaged$": "count of averaged models"})
 
     def recognises(self, opened: Opened, taken: Taken) -> bool:
         return True
