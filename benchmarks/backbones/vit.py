@@ -112,5 +112,7 @@ class HouseViT(VisionTransformer):
 def _mlp(a: Architecture, in_features: int, bias: bool = True, drop: float = 0.0, **_: object) -> nn.Module:
     """A block's MLP with exactly the card's hidden width: timm's own ratio of floats can be one short."""
     if a.mlp == "swiglu":
-        return GluMlp(in_features, 2 * a.hidden, act_layer=nn.SiLU, gate_last=False, bias=bias, drop=drop)
+        return GluMlp(
+            in_features, 2 * a.hidden, act_layer=ACTIVATIONS[a.activation], gate_last=False, bias=bias, drop=drop
+        )
     return Mlp(in_features, a.hidden, act_layer=ACTIVATIONS[a.activation], bias=bias, drop=drop)

@@ -62,7 +62,7 @@ class Architecture:
     image_size: int
     kind: str = "vit"
     mlp_hidden: int | None = None  # width of the hidden layer; None: 4 * embed_dim
-    mlp: str = "mlp"  # swiglu: gate and value stacked in fc1, silu between
+    mlp: str = "mlp"  # swiglu: gate and value stacked in fc1; the activation is the gate's
     activation: str = "gelu"
     qkv_bias: bool = True
     qk_norm: bool = False

@@ -16,7 +16,6 @@ from benchmarks.checkpoints.container import Opened, open_foreign, require_sourc
 from benchmarks.checkpoints.facts import depth_of, resnet_architecture, settle_heads, vit_architecture
 from benchmarks.checkpoints.formats import all_formats
 from benchmarks.checkpoints.formats.family import WRAPPERS, Family, Refusal, Taken, take
-from benchmarks.checkpoints.formats.layouts import GATED
 from benchmarks.checkpoints.inert import Inert
 from benchmarks.checkpoints.ledger import Aside, Ledger
 from benchmarks.checkpoints.names import ZEROS, Source, Tensors
@@ -124,12 +123,14 @@ def _convert(source: Path, opened: Opened, heads: int | None, branch: str | None
     if family.kind == "vit":
         if heads is not None and heads < 1:
             raise InputError(f"--heads {heads}: a positive number is needed")
-        gated = any(name.endswith(GATED) for name in taken.tensors)
         width = tensors.shape("patch_embed.proj.weight")[0]
         settle_heads(family, facts, width, depth_of(tensors), heads)
         if facts.rope_base is not None:
             made["rope.periods"] = rope_periods(facts.rope_base, width // facts.heads)
-        architecture = vit_architecture(tensors, facts, gated)
+        for name in facts.zero_bias:
+            if name not in tensors:
+                made[name] = torch.zeros(width, dtype=tensors["patch_embed.proj.weight"].dtype)
+        architecture = vit_architecture(tensors, facts)
     elif heads is not None:
         raise InputError(f"--heads {heads} was given, but this is a ResNet ({family.method}), which has none")
     else:
@@ -330,7 +331,7 @@ def _ledger(
         loaded=loaded,
         fused=fused,
         folded={full[name]: target for name, target in taken.folded.items()},
-        made={name: "from facts" if not name.endswith(COUNTER) else "not in the file: zero" for name in made},
+        made={name: "from facts" if name == "rope.periods" else "not in the file: zero" for name in made},
         dropped={full[name]: reason for name, reason in taken.dropped.items()},
         asides=tuple(
             Aside(name, count, "other branch" if name.split(".")[0] in branches and count else "training state")

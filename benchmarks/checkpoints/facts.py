@@ -35,7 +35,7 @@ def settle_heads(family: Family, facts: Facts, width: int, depth: int, heads: in
         raise InputError(f"{facts.heads} heads do not divide the embedding width {width}: check the file and --heads")
 
 
-def vit_architecture(tensors: Tensors, facts: Facts, gated: bool) -> Architecture:
+def vit_architecture(tensors: Tensors, facts: Facts) -> Architecture:
     """A ViT's architecture from canonical tensors; ``facts.heads`` is settled."""
     width, channels, patch, patch_w = _shape(tensors, "patch_embed.proj.weight", 4)
     if channels != 3 or patch != patch_w:
@@ -47,7 +47,13 @@ def vit_architecture(tensors: Tensors, facts: Facts, gated: bool) -> Architectur
         position, prefix, grid = _positions(tensors, width)
     elif facts.image_size is None:
         raise InputError("this ViT has no position table (pos_embed): it is cut, or of a layout that is not known here")
+    has_class = "cls_token" in tensors
+    if position != "rope" and has_class != bool(prefix) and not facts.odd_class_row:
+        mismatch = "a class token without a row" if has_class else "a row for a class token that is missing"
+        raise InputError(f"{mismatch} in the position table of {prefix + grid**2} rows: one of them was cut away")
     rows, _ = _shape(tensors, "blocks.0.mlp.fc1.weight", 2)
+    gated = rows == 2 * _shape(tensors, "blocks.0.mlp.fc2.weight", 2)[1]  # gate and value are stacked
+    activation = facts.activation or ("silu" if gated else "gelu")
     return Architecture(
         embed_dim=width,
         depth=depth_of(tensors),
@@ -56,10 +62,10 @@ def vit_architecture(tensors: Tensors, facts: Facts, gated: bool) -> Architectur
         image_size=grid * patch if grid else facts.image_size,
         mlp_hidden=rows // 2 if gated else rows,
         mlp="swiglu" if gated else "mlp",
-        activation=facts.activation,
+        activation=activation,
         qkv_bias="blocks.0.attn.qkv.bias" in tensors,
         qk_norm="blocks.0.attn.q_norm.weight" in tensors,
-        class_token="cls_token" in tensors,
+        class_token=has_class,
         registers=_shape(tensors, "reg_token", 3)[1] if "reg_token" in tensors else 0,
         layer_scale="blocks.0.ls1.gamma" in tensors,
         final_norm="norm.weight" in tensors,

@@ -9,7 +9,17 @@ from __future__ import annotations
 
 from benchmarks.checkpoints.card import SIZE_RESIZE
 from benchmarks.checkpoints.container import Opened
-from benchmarks.checkpoints.formats.family import WHOLE_FILE, Facts, Family, Place, ResNetFamily, Taken, table
+from benchmarks.checkpoints.formats.family import (
+    WHOLE_FILE,
+    Facts,
+    Family,
+    Place,
+    ResNetFamily,
+    Taken,
+    is_square,
+    rows_of,
+    table,
+)
 from benchmarks.checkpoints.formats.layouts import PLAIN, RESNET_DETECTRON2
 from benchmarks.errors import InputError
 
@@ -27,20 +37,27 @@ class ViTDet(Family):
     places = tuple(
         Place(branch, path, prefix)
         for branch, path in (("model", ("model",)), (WHOLE_FILE, ()))
-        for prefix in ("backbone.net.", "net.")
+        for prefix in ("backbone.net.", "net.", "")
     )
     drops = table({r"simfp_\d": "pyramid", **DETECTOR})
     resize = SIZE_RESIZE
 
     def recognises(self, opened: Opened, taken: Taken) -> bool:
-        return True
+        names = taken.tensors
+        bare = "cls_token" not in names and "norm.weight" not in names and is_square((rows_of(taken) or 0) - 1)
+        return taken.place.prefix != "" or bare
+
+    def facts(self, opened: Opened, taken: Taken) -> Facts:
+        facts = super().facts(opened, taken)
+        facts.odd_class_row = "cls_token" not in taken.tensors
+        return facts
 
     def prepare(self, opened: Opened, taken: Taken) -> None:
         lengths = set()
         for name in [name for name in taken.tensors if name.endswith(RELATIVE)]:
-            table = taken.tensors[name]
-            lengths.add(tuple(table.shape))
-            if table.any() or len(lengths) > 1:
+            relative = taken.tensors[name]
+            lengths.add(tuple(relative.shape))
+            if relative.any() or len(lengths) > 1:
                 raise InputError(
                     f"{taken.source_names[name]}: this ViTDet was trained with relative positions or windows, which a "
                     "plain ViT has not: convert the weights that its training started from"

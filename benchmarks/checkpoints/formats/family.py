@@ -87,8 +87,10 @@ class Facts:
     resize: ResizeRule
     eps: float
     heads: int | None = None
-    activation: str = "gelu"
+    activation: str | None = None  # None: gelu, and silu in a gated MLP
     image_size: int | None = None  # where no position table tells
+    odd_class_row: bool = False  # a class token without a row in the table, or the reverse, is no damage
+    zero_bias: tuple[str, ...] = ()  # biases that the method's network may be without; zeros do the same
     rope_base: float | None = None  # where the layout has rotary positions and does not store their periods
     mean: Triple = IMAGENET_MEAN
     std: Triple = IMAGENET_STD

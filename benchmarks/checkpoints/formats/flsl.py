@@ -26,7 +26,7 @@ class Flsl(Family):
     def recognises(self, opened: Opened, taken: Taken) -> bool:
         if super().recognises(opened, taken) or any(name in self._arguments(opened) for name in ARGUMENTS):
             return True
-        if not is_square(rows_of(taken)) or is_square(rows_of(taken) - 1):
+        if not is_square(rows_of(taken)) or is_square(rows_of(taken) - 1) or taken.place.branch == "model":
             return False
         # A bare file. With a class token, only the fixed table tells FLSL from a DINO table that lost its first row.
         return "norm.weight" in taken.tensors if "cls_token" not in taken.tensors else _has_fixed_table(taken)

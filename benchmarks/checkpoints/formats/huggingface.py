@@ -173,12 +173,12 @@ class Transformers(Family):
             "file",
             heads=config["num_attention_heads"],
             eps=float(config["layer_norm_eps"]),
-            activation=ACTIVATIONS[activation] if not self.layout.name.endswith("SwiGLU") else "gelu",
+            # DINOv2's gate is silu whatever the configuration says
+            activation=None if self.layout is DINOV2_GATED else ACTIVATIONS[activation],
         )
         if self.layout in (DINOV3, DINOV3_GATED):
             facts.learn("file", rope_base=_rope_base(config), image_size=config.get("image_size"))
-        for name in ("hidden_size", "num_hidden_layers", "patch_size"):
-            self._compare(name, config[name], taken)
+        self._compare(config, taken)
         aside = opened.preprocessor or {}
         for fact, name in (("mean", "image_mean"), ("std", "image_std")):
             values = aside.get(name)
@@ -186,14 +186,28 @@ class Transformers(Family):
                 facts.learn("file", **{fact: tuple(map(float, values))})
         return facts
 
-    def _compare(self, name: str, said: int, taken: Taken) -> None:
+    def _compare(self, config: dict[str, Any], taken: Taken) -> None:
         """config.json and the tensors must speak of the same network."""
         patch = taken.tensors[self.layout.sentinel]
         found, _ = self.layout.find(taken.tensors)
-        depth = len({key.split(".")[1] for key in found if key.startswith("blocks.")})
-        there = {"hidden_size": patch.shape[0], "num_hidden_layers": depth, "patch_size": patch.shape[-1]}[name]
-        if there != said:
-            raise InputError(f"config.json says {name} {said}, the tensors say {there}: they are not of one checkpoint")
+        there = {
+            "hidden_size": patch.shape[0],
+            "num_hidden_layers": len({key.split(".")[1] for key in found if key.startswith("blocks.")}),
+            "patch_size": patch.shape[-1],
+        }
+        if "pos_embed" in found and isinstance(config.get("image_size"), int):
+            rows = 1 + (config["image_size"] // config["patch_size"]) ** 2
+            there["image_size"] = config["image_size"] if _rows(taken) == rows else f"of {_rows(taken)} positions"
+        for name, value in there.items():
+            if config[name] != value:
+                raise InputError(
+                    f"config.json says {name} {config[name]}, the tensors {value}: they are not of one net"
+                )
+
+
+def _rows(taken: Taken) -> int:
+    table = taken.tensors["embeddings.position_embeddings"]
+    return table.shape[1] if table.ndim == 3 else 0
 
 
 def _rope_base(config: dict[str, Any]) -> float:

@@ -42,8 +42,6 @@ PLAIN = Layout(
         row("norm.{p}"),
     ),
 )
-#: Names that mean a gated MLP: its fc1 stacks gate and value.
-GATED = ("mlp.w12.weight", "mlp.w1.weight", "mlp.fc1_g.weight", "mlp.weights_in.weight", "mlp.gate_proj.weight")
 
 
 def _resnet(stem: str, stem_norm: str, block: str, norm: str, shortcut: str, shortcut_norm: str, first: int):

@@ -97,9 +97,16 @@ class MMPretrainViT(Family):
 
 
 class MMSegViT(MMPretrainViT):
+    """Its patch embedding has no bias unless the config asks for one."""
+
     method, licence = "mmseg ViT", "Apache-2.0 (mmsegmentation)"
     layout = MMSEG
     eps = 1e-5
+
+    def facts(self, opened: Opened, taken: Taken) -> Facts:
+        facts = super().facts(opened, taken)
+        facts.zero_bias = ("patch_embed.proj.bias",)
+        return facts
 
 
 class MMResNet(ResNetFamily):

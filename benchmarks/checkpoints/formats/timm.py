@@ -43,6 +43,12 @@ class Timm(Family):
 
     def facts(self, opened: Opened, taken: Taken) -> Facts:
         facts = super().facts(opened, taken)
+        arguments = (opened.config or {}).get("model_args")
+        facts.odd_class_row = (
+            "reg_token" in taken.tensors
+            or (self._architecture(opened) or "").startswith("deit3")
+            or (isinstance(arguments, dict) and bool(arguments.get("no_embed_class")))
+        )
         if any(name.startswith("fc_norm.") for name in taken.tensors):
             taken.notes.append("this network norms the pooled vector; its tokens are raw")
         if "pos_embed" not in taken.tensors and "reg_token" in taken.tensors:  # DINOv3, as timm's Eva holds it
