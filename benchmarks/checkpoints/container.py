@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import types
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,6 +36,7 @@ class Opened(NamedTuple):
     preprocessor: dict[str, Any] | None = None  # its preprocessor_config.json
     safetensors: bool = False
     files: tuple[Path, ...] = ()  # the files that hold weights
+    metadata: Mapping[str, str] = types.MappingProxyType({})  # of a safetensors file
 
 
 def require_source(path: str | os.PathLike[str]) -> Path:
@@ -68,7 +71,8 @@ def _open_file(path: Path) -> Opened:
     if path.stat().st_size == 0:
         raise InputError(f"{path} is empty: copy the checkpoint again")
     if path.suffix == ".safetensors":
-        return Opened(_read_safetensors(path), (), safetensors=True, files=(path,))
+        content, metadata = _read_safetensors(path)
+        return Opened(content, (), safetensors=True, files=(path,), metadata=metadata)
     with open(path, "rb") as stream:
         start = stream.read(2)
     if start != b"PK" and start[:1] != b"\x80":
@@ -138,10 +142,11 @@ def _open_shards(folder: Path, index: Path) -> Opened:
     )
 
 
-def _read_safetensors(path: Path) -> dict[str, Any]:
+def _read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     try:
         with safe_open(path, framework="pt") as stream:
-            return {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118 (not a dict)
+            tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118 (not a dict)
+            return tensors, stream.metadata() or {}
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise InputError(f"{path} is not a safetensors file ({_reason(error)}): copy it again") from error
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -19,11 +22,14 @@ from benchmarks.checkpoints.formats.family import WRAPPERS, Family, Refusal, Tak
 from benchmarks.checkpoints.inert import Inert
 from benchmarks.checkpoints.ledger import Aside, Ledger
 from benchmarks.checkpoints.names import ZEROS, Source, Tensors
+from benchmarks.checkpoints.positions import rope_periods
 from benchmarks.checkpoints.shapes import tensor_shapes
+from benchmarks.checkpoints.targets import WRITERS, write_target
 from benchmarks.errors import InputError
 from benchmarks.files import require_file, sha256_of
 
 COUNTER = ".num_batches_tracked"
+TARGETS = ("canonical", *WRITERS)
 
 
 class Converted(NamedTuple):
@@ -39,18 +45,36 @@ def convert(
     out: str | os.PathLike[str],
     heads: int | None = None,
     branch: str | None = None,
+    target: str = "canonical",
 ) -> Ledger:
-    """Convert ``source`` to the canonical checkpoint ``out`` and return the ledger.
+    """Convert ``source`` to the canonical checkpoint ``out``, or to the layout of ``target``; return the ledger.
 
     ``heads`` is needed where the file cannot tell; ``branch`` picks another branch than the method's own choice, or
     names a path of keys. Raises :class:`InputError` when the file is not understood whole: no tensor is guessed
-    or ignored, and nothing is written.
+    or ignored, and nothing is written. For another target (:data:`TARGETS`) the source may be canonical.
     """
-    if is_canonical(source):
+    if target not in TARGETS:
+        raise InputError(f"there is no target {target!r}: {', '.join(TARGETS)} are")
+    if target == "canonical" and is_canonical(source):
         raise InputError(f"{source} is a canonical checkpoint already: use it as it is")
-    converted = convert_in_memory(source, heads, branch)
-    write_canonical(out, converted.tensors, converted.card)
-    return converted.ledger
+    converted = _from_canonical(source, heads, branch) if is_canonical(source) else None
+    tensors, card, ledger = converted or convert_in_memory(source, heads, branch)
+    if target == "canonical":
+        write_canonical(out, tensors, card)
+        return ledger
+    notes = write_target(target, out, tensors, card)
+    return dataclasses.replace(ledger, target=target, target_notes=tuple(notes))
+
+
+def _from_canonical(source: str | os.PathLike[str], heads: int | None, branch: str | None) -> Converted:
+    """A canonical file as the source of another target."""
+    tensors, card = read_canonical(source)
+    check_heads(source, card, heads)
+    if branch is not None:
+        raise InputError(f"{source} is a canonical checkpoint and has no branches: leave --branch out")
+    names = {name: name for name in tensors}
+    values = sum(tensor.numel() for tensor in tensors.values())
+    return Converted(tensors, card, Ledger(Path(source).name, card.method, "canonical", (), "", names, values, card))
 
 
 def convert_in_memory(source: str | os.PathLike[str], heads: int | None = None, branch: str | None = None) -> Converted:
@@ -93,8 +117,6 @@ def source_digest(files: tuple[Path, ...]) -> str:
     digests = [sha256_of(require_file(file, "checkpoint")) for file in files]
     if len(digests) == 1:
         return digests[0]
-    import hashlib
-
     return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
@@ -230,10 +252,16 @@ def check(
             continue
         if not tensor.is_floating_point() or tensor.dtype.itemsize < 2:
             raise InputError(f"{name} holds {tensor.dtype}, not weights in floating point")
-        if not torch.isfinite(tensor).all():
+        if not is_finite(tensor):
             raise InputError(f"{name} holds NaN or infinite values: the training had failed, or the file is damaged")
         if name.endswith("running_var") and (tensor < 0).any():
             raise InputError(f"{name} holds negative variances: the file is damaged")
+
+
+def is_finite(tensor: torch.Tensor) -> bool:
+    """Whether every value is finite; one pass without a temporary, where ``torch.isfinite`` takes several."""
+    low, high = torch.aminmax(tensor)
+    return math.isfinite(low) and math.isfinite(high)
 
 
 class Joined(Mapping[str, torch.Tensor]):
@@ -250,11 +278,6 @@ class Joined(Mapping[str, torch.Tensor]):
 
     def __len__(self) -> int:
         return len(self._tensors.keys() | self._made.keys())
-
-
-def rope_periods(base: float, head_dim: int) -> torch.Tensor:
-    """The rotary periods of DINOv3 for heads of this width: fp32 ``[head_dim / 4]``, computed in fp32 as there."""
-    return base ** (2 * torch.arange(head_dim // 4, dtype=torch.float32) / (head_dim // 2))
 
 
 def walk(content: Any) -> Iterator[tuple[tuple[str, ...], str, torch.Tensor]]:
@@ -329,6 +352,8 @@ def _ledger(
         other_branches=tuple(dict.fromkeys(others)),
         prefix=taken.prefix,
         loaded=loaded,
+        parameters=sum(tensors[name].numel() for name in tensors),
+        card=card,
         fused=fused,
         folded={full[name]: target for name, target in taken.folded.items()},
         made={name: "from facts" if name == "rope.periods" else "not in the file: zero" for name in made},
@@ -338,8 +363,6 @@ def _ledger(
             for name, count in sorted(asides.items())
         ),
         foreign_globals=opened.foreign_globals,
-        parameters=sum(tensors[name].numel() for name in tensors),
-        card=card,
     )
 
 

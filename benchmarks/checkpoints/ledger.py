@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 from benchmarks.checkpoints.card import Card, ResNetArchitecture
@@ -31,14 +31,16 @@ class Ledger:
     other_branches: tuple[str, ...]
     prefix: str
     loaded: dict[str, str]
-    fused: dict[str, list[str]]
-    folded: dict[str, str]
-    made: dict[str, str]
-    dropped: dict[str, str]
-    asides: tuple[Aside, ...]
-    foreign_globals: tuple[str, ...]
     parameters: int
     card: Card
+    fused: dict[str, list[str]] = field(default_factory=dict)
+    folded: dict[str, str] = field(default_factory=dict)
+    made: dict[str, str] = field(default_factory=dict)
+    dropped: dict[str, str] = field(default_factory=dict)
+    asides: tuple[Aside, ...] = ()
+    foreign_globals: tuple[str, ...] = ()
+    target: str = "canonical"
+    target_notes: tuple[str, ...] = ()
 
     @property
     def other_entries(self) -> tuple[str, ...]:
@@ -101,6 +103,8 @@ class Ledger:
         rows.append(("globals", _cut(named, 80) + "   (named, not run)" if named else "none foreign"))
         rows.append(("licence", f"{self.card.licence}   (from: {proof.get('licence', '?')})"))
         rows += [("note", note) for note in self.card.notes]
+        if self.target != "canonical":
+            rows += [("target", self.target), *[("note", note) for note in self.target_notes]]
         return "\n".join(f"{name:<9} {value}" for name, value in [("source", self.source), *rows])
 
     def _network(self) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Fixed sine-cosine position tables, by which files of MAE, FLSL and MoCo-v3 are told apart."""
+"""Positions that are computed: the sine-cosine tables of MAE, FLSL and MoCo-v3, the rotary periods of DINOv3."""
 
 from __future__ import annotations
 
@@ -22,6 +22,11 @@ def sincos_mae(embed_dim: int, grid: int) -> torch.Tensor:
     columns = along_axis[None, :, :].expand(grid, grid, -1)
     rows = along_axis[:, None, :].expand(grid, grid, -1)
     return torch.cat([columns, rows], dim=2).reshape(1, grid * grid, embed_dim).float()
+
+
+def rope_periods(base: float, head_dim: int) -> torch.Tensor:
+    """The rotary periods of DINOv3 for heads of this width: fp32 ``[head_dim / 4]``, computed in fp32 as there."""
+    return base ** (2 * torch.arange(head_dim // 4, dtype=torch.float32) / (head_dim // 2))
 
 
 def position_kind(patches: torch.Tensor, prefix: torch.Tensor) -> str:

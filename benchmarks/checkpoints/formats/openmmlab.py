@@ -8,16 +8,20 @@ which is parsed, not run: heads and eps are there. mmpretrain's "small" is 768 w
 from __future__ import annotations
 
 import ast
+import json
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks.checkpoints.card import SIZE_RESIZE
+from benchmarks.checkpoints.card import SIZE_RESIZE, Architecture, Card
 from benchmarks.checkpoints.container import Opened
 from benchmarks.checkpoints.formats.family import WHOLE_FILE, Facts, Family, Place, ResNetFamily, Taken, table
 from benchmarks.checkpoints.formats.layouts import PLAIN, RESNET
 from benchmarks.checkpoints.inert import facts_of
 from benchmarks.checkpoints.names import Layout, Row, row
+from benchmarks.errors import InputError
 
+HOUSE_PREFIX = "backbone.vit."
+CARD_IN_METADATA = "house_card"
 BLOCK, OURS = "layers.{i}", "blocks.{i}"
 PLACES = (
     Place("state_dict", ("state_dict",), "backbone."),
@@ -132,13 +136,35 @@ class MMResNet(ResNetFamily):
 
 
 class HouseInOpenMMLab(Family):
-    """What ``--target mmdet`` and ``--target mmseg`` write; ``meta.card`` has every fact (see convert.py)."""
+    """What ``--target mmdet`` and ``--target mmseg`` write: the card comes with it and has every fact."""
 
     method, licence, rank, layout = "house backbone", "see card", 5, PLAIN
-    places = (Place("state_dict", ("state_dict",), "backbone.vit."),)
+    places = (Place("state_dict", ("state_dict",), HOUSE_PREFIX), Place(WHOLE_FILE, (), HOUSE_PREFIX))
 
     def recognises(self, opened: Opened, taken: Taken) -> bool:
         return True
+
+    def facts(self, opened: Opened, taken: Taken) -> Facts:
+        data = facts_of(opened.content.get("meta")).get("card") or _json(opened.metadata.get(CARD_IN_METADATA))
+        if not isinstance(data, dict):
+            raise InputError("the card that the house's backbone is written with is missing: convert the source again")
+        card = Card.from_dict(data, "the card in it")
+        a = card.architecture
+        if not isinstance(a, Architecture):
+            raise InputError("the card in it is of another network: convert the source again")
+        facts = Facts(card.method, card.licence, card.resize, a.eps, a.num_heads, a.activation, a.image_size)
+        facts.mean, facts.std, facts.odd_class_row = card.mean, card.std, True
+        facts.provenance |= dict.fromkeys(
+            ("num_heads", "eps", "resize", "mean", "std", "licence", "activation"), "file"
+        )
+        return facts
+
+
+def _json(text: str | None) -> Any:
+    try:
+        return json.loads(text) if text else None
+    except ValueError:
+        return None
 
 
 def backbone_settings(opened: Opened) -> dict[str, Any]:

@@ -12,11 +12,34 @@ from typing import Any
 from benchmarks.checkpoints.card import ANTIALIAS_RESIZE, SIZE_RESIZE
 from benchmarks.checkpoints.container import Opened
 from benchmarks.checkpoints.formats.family import WHOLE_FILE, Facts, Family, Place, Taken, table
+from benchmarks.checkpoints.names import ZEROS, Layout, row
 from benchmarks.errors import InputError
 
 #: A timm architecture: vit_small_patch16_224, vit_base_patch14_reg4_dinov2, deit_tiny_patch16_224 ...
 NAMED = re.compile(r"(?:vit|deit3?)_([a-z0-9]+?)(_plus)?_patch\d+")
 DINOV3_BASE = 100.0
+
+
+def _eva(gated: bool) -> Layout:
+    """Names of timm's Eva, in which it holds DINOv3: another LayerScale, biases apart, no periods."""
+    block = "blocks.{i}"
+    gate = (f"{block}.mlp.fc1_g.{{p}}", f"{block}.mlp.fc1_x.{{p}}")
+    same = ("cls_token", "reg_token", "patch_embed.proj.{p}", "norm.{p}", f"{block}.attn.qkv.weight")
+    same += tuple(f"{block}.{name}.{{p}}" for name in ("norm1", "norm2", "attn.proj", "mlp.fc2"))
+    return Layout(
+        "timm's Eva names",
+        sentinel="patch_embed.proj.weight",
+        rows=(
+            *map(row, same),
+            row(f"{block}.attn.qkv.bias", (f"{block}.attn.q_bias", ZEROS, f"{block}.attn.v_bias")),
+            row(f"{block}.ls1.gamma", f"{block}.gamma_1"),
+            row(f"{block}.ls2.gamma", f"{block}.gamma_2"),
+            row(f"{block}.mlp.fc1.{{p}}", gate if gated else f"{block}.mlp.fc1.{{p}}"),
+        ),
+    )
+
+
+EVA, EVA_GATED = _eva(gated=False), _eva(gated=True)
 
 
 class Timm(Family):
