@@ -15,9 +15,7 @@ def main() -> int:
     parser.add_argument("--out", required=True, help="NAME.safetensors (its card: NAME.json); for hf a folder")
     parser.add_argument("--target", choices=TARGETS, default="canonical", help="layout of the output")
     parser.add_argument("--heads", type=int, help="attention heads, where the file does not tell")
-    parser.add_argument(
-        "--branch", help="branch of a training file, or keys joined by dots (default: the method's own)"
-    )
+    parser.add_argument("--branch", help="branch of a training file, or dotted keys (default: the method's own)")
     parser.add_argument("--report", help="write the ledger to this file as JSON")
     arguments = parser.parse_args()
     ledger = convert(arguments.source, arguments.out, arguments.heads, arguments.branch, arguments.target)

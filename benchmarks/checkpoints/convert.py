@@ -15,12 +15,12 @@ import torch
 
 from benchmarks.checkpoints.canonical import is_canonical, read_canonical, write_canonical
 from benchmarks.checkpoints.card import Card
-from benchmarks.checkpoints.container import Opened, open_foreign, require_source
+from benchmarks.checkpoints.container import SHARD_ADVICE, SHARD_MARKS, Opened, open_foreign, require_source
 from benchmarks.checkpoints.facts import depth_of, resnet_architecture, settle_heads, vit_architecture
 from benchmarks.checkpoints.formats import all_formats
 from benchmarks.checkpoints.formats.family import WRAPPERS, Family, Refusal, Taken, take
 from benchmarks.checkpoints.inert import Inert
-from benchmarks.checkpoints.ledger import Aside, Ledger
+from benchmarks.checkpoints.ledger import Aside, Ledger, one_line, one_line
 from benchmarks.checkpoints.names import ZEROS, Source, Tensors
 from benchmarks.checkpoints.positions import rope_periods
 from benchmarks.checkpoints.shapes import tensor_shapes
@@ -83,7 +83,8 @@ def convert_in_memory(source: str | os.PathLike[str], heads: int | None = None, 
     try:
         return _convert(source, open_foreign(source), heads, branch)
     except InputError as error:
-        raise InputError(str(error) if str(source) in str(error) else f"{source}: {error}") from error
+        line = one_line(str(error))
+        raise InputError(line if str(source) in line else f"{source}: {line}") from error
 
 
 def canonical(
@@ -129,6 +130,9 @@ def _convert(source: Path, opened: Opened, heads: int | None, branch: str | None
     if taken.clashes:
         first, second = taken.clashes[0]
         raise InputError(f"{first} and {second} become the same tensor")
+    mark = taken.tensors[family.layout.sentinel]
+    if mark.ndim != family.layout.axes or not mark.numel():
+        raise InputError(f"{taken.prefix}{family.layout.sentinel} has shape {list(mark.shape)}: the file is damaged")
     family.prepare(within, taken)
     facts = family.facts(within, taken)
     names, unknown = family.layout.find(taken.tensors)
@@ -183,6 +187,9 @@ def _convert(source: Path, opened: Opened, heads: int | None, branch: str | None
 def refuse(opened: Opened) -> None:
     """:class:`InputError` when the file is of a layout that is known and cannot be converted."""
     names = {WRAPPERS.sub("", name) for _, name, _ in walk(opened.content)}
+    kind = opened.content.get("type")
+    if any(SHARD_MARKS.search(name) for name in names) or kind in ("shard", "shard_list", "slice", "slice_list"):
+        raise InputError(f"it is not usable: {SHARD_ADVICE}")
     for refusal in all_formats():
         if isinstance(refusal, Refusal) and refusal.recognises(names, opened.config or {}):
             raise InputError(f"this is {refusal.method}, which is not converted: {refusal.reason}")
@@ -249,6 +256,8 @@ def check(
         if tuple(tensor.shape) != shape:
             raise InputError(f"{name} has shape {list(tensor.shape)}, but the other tensors ask for {list(shape)}")
         if name.endswith(COUNTER):
+            if tensor.dtype != torch.int64:
+                raise InputError(f"{name} holds {tensor.dtype}, not a count")
             continue
         if not tensor.is_floating_point() or tensor.dtype.itemsize < 2:
             raise InputError(f"{name} holds {tensor.dtype}, not weights in floating point")

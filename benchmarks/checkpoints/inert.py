@@ -138,6 +138,13 @@ class Array(Inert):
         self.value = tensor.permute(*reversed(range(tensor.ndim))) if fortran else tensor
 
 
+def array_from_buffer(data: bytes, kind: Any, shape: tuple, order: str) -> Array:
+    """``numpy._frombuffer``, with which protocol 5 writes arrays."""
+    array = Array()
+    array.__setstate__((1, shape, kind, order == "F", bytes(data)))
+    return array
+
+
 def _encode(text: str, codec: str = "latin1") -> bytes:
     """``_codecs.encode``, with which old protocols write bytes."""
     return text.encode("latin1")
@@ -161,6 +168,8 @@ ARRAY_BUILDERS: dict[tuple[str, str], Callable[..., Any]] = {
     ("_codecs", "encode"): _encode,
     ("numpy.core.multiarray", "_reconstruct"): Array,
     ("numpy._core.multiarray", "_reconstruct"): Array,
+    ("numpy.core.numeric", "_frombuffer"): array_from_buffer,
+    ("numpy._core.numeric", "_frombuffer"): array_from_buffer,
 }
 
 

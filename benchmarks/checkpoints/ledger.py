@@ -105,7 +105,7 @@ class Ledger:
         rows += [("note", note) for note in self.card.notes]
         if self.target != "canonical":
             rows += [("target", self.target), *[("note", note) for note in self.target_notes]]
-        return "\n".join(f"{name:<9} {value}" for name, value in [("source", self.source), *rows])
+        return "\n".join(f"{name:<9} {one_line(value)}" for name, value in [("source", self.source), *rows])
 
     def _network(self) -> list[tuple[str, str]]:
         a, proof = self.card.architecture, self.card.provenance
@@ -127,6 +127,11 @@ class Ledger:
                 "rotary, nothing to resize" if a.position == "rope" else f"{rule}   (from: {proof.get('resize', '?')})",
             ),
         ]
+
+
+def one_line(text: str, length: int = 600) -> str:
+    """Names in foreign files can hold anything; a terminal gets printable characters, and not too many."""
+    return _cut("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text), length)
 
 
 def _yes(value: bool) -> str:

@@ -46,11 +46,12 @@ class Source:
 
 @dataclass(frozen=True)
 class Layout:
-    """A name table. ``sentinel``: a name by which the layout and the prefix before it are recognised."""
+    """A name table. ``sentinel``: a name by which the layout and the prefix before it are recognised, and its axes."""
 
     name: str
     rows: tuple[Row, ...]
     sentinel: str
+    axes: int = 4
 
     @cached_property
     def _patterns(self) -> list[tuple[re.Pattern[str], Row, int, int]]:

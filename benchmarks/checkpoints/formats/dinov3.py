@@ -51,7 +51,7 @@ class DinoV3(Family):
         width = taken.tensors["patch_embed.proj.weight"].shape[0]
         periods = taken.tensors["rope_embed.periods"]
         if periods.ndim != 1 or not len(periods) or width % (4 * len(periods)):
-            raise InputError(f"{len(periods)} rotary periods do not fit the width {width}")
+            raise InputError(f"rotary periods of shape {list(periods.shape)} do not fit the width {width}")
         facts.learn("file", heads=width // (4 * len(periods)))
         patch = taken.tensors["patch_embed.proj.weight"].shape[-1]
         facts.learn("table", image_size=max(224 // patch, 1) * patch)

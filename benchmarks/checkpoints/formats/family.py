@@ -180,10 +180,12 @@ def take(opened: Opened, place: Place, layout: Layout) -> Taken | None:
     weights: Any = opened.content
     for key in place.path:
         weights = weights.get(key) if isinstance(weights, dict) else None
-    if not isinstance(weights, dict):
+    mark = place.prefix + layout.sentinel
+    if not isinstance(weights, dict) or not any(isinstance(key, str) and key.endswith(mark) for key in weights):
         return None
-    names = {key: WRAPPERS.sub("", key) for key, value in weights.items() if isinstance(value, torch.Tensor)}
-    if not any(short == place.prefix + layout.sentinel for short in names.values()):
+    tensors = {key: value for key, value in weights.items() if isinstance(value, torch.Tensor)}
+    names = {key: WRAPPERS.sub("", key) for key in tensors if isinstance(key, str)}
+    if mark not in names.values():
         return None
     taken = Taken(place, {}, {}, [], [str(key) for key in weights if key not in names])
     for name, unwrapped in names.items():

@@ -44,6 +44,7 @@ def _layout(name: str, attention: tuple[Row, ...], mark: str) -> Layout:
     return Layout(
         name,
         sentinel=mark,
+        axes=2,
         rows=(
             row("cls_token"),
             row("pos_embed"),
