@@ -193,7 +193,7 @@ def test_what_fsdp_leaves_is_refused_by_name(tmp_path):
         convert_in_memory(tmp_path / "x.pth", 6)
 
 
-# --- folders -----------------------------------------------------------------------------------------------------------
+# --- folders ------------------------------------------------------------
 
 
 def hf_folder(folder, shards=0, **changes):
@@ -280,7 +280,7 @@ def test_weights_without_their_config_are_refused(tmp_path):
         convert_in_memory(tmp_path / "weights.safetensors", 3)
 
 
-# --- a thousand damaged files ------------------------------------------------------------------------------------------
+# --- a thousand damaged files ------------------------------------------------------------
 
 
 def seeds():
@@ -292,7 +292,9 @@ def seeds():
         stream = io.BytesIO()
         torch.save(content, stream, _use_new_zipfile_serialization=name != "mocov3")
         files[f"{name}.pth"] = stream.getvalue(), case.heads
-    arrays = {name: tensor.numpy() for name, tensor in CASES["resnet_detectron2"].write(random_tensors(CASES["resnet_detectron2"].architecture))["model"].items()}  # fmt: skip
+    case = CASES["resnet_detectron2"]
+    weights = case.write(random_tensors(case.architecture))["model"]
+    arrays = {name: tensor.numpy() for name, tensor in weights.items()}
     files["d2.pkl"] = pickle.dumps({"model": arrays, "__author__": "x"}), None
     files["hf.safetensors"] = (FORMATS / "hf_dinov2" / "model.safetensors").read_bytes(), 3
     return files

@@ -20,7 +20,7 @@ from benchmarks.checkpoints.facts import depth_of, resnet_architecture, settle_h
 from benchmarks.checkpoints.formats import all_formats
 from benchmarks.checkpoints.formats.family import WRAPPERS, Family, Refusal, Taken, take
 from benchmarks.checkpoints.inert import Inert
-from benchmarks.checkpoints.ledger import Aside, Ledger, one_line, one_line
+from benchmarks.checkpoints.ledger import Aside, Ledger, one_line
 from benchmarks.checkpoints.names import ZEROS, Source, Tensors
 from benchmarks.checkpoints.positions import rope_periods
 from benchmarks.checkpoints.shapes import tensor_shapes

@@ -10,9 +10,10 @@ from __future__ import annotations
 import io
 import math
 import pickle
+import struct
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 import torch
@@ -173,11 +174,14 @@ ARRAY_BUILDERS: dict[tuple[str, str], Callable[..., Any]] = {
 }
 
 
-class InertUnpickler(pickle.Unpickler):
+class InertUnpickler(pickle._Unpickler):
     """Reads one pickle; the foreign globals it names are added to ``found``.
 
-    ``storage`` answers torch's persistent ids; without it they are an error.
+    ``storage`` answers torch's persistent ids; without it they are an error. The base is the standard library's
+    unpickler in Python: the one in C reserves memory for whatever index or length a damaged file names.
     """
+
+    dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
 
     def __init__(self, stream: BinaryIO, found: set[str], storage: Callable[[tuple], Storage] | None = None) -> None:
         super().__init__(stream, encoding="latin1")
@@ -192,6 +196,15 @@ class InertUnpickler(pickle.Unpickler):
             return getattr(torch, name)
         self.found.add(f"{module}.{name}")
         return ARRAY_BUILDERS.get((module, name)) or type(name, (Inert,), {})
+
+    def load_bytearray8(self) -> None:
+        (length,) = struct.unpack("<Q", self.read(8))
+        data = self.read(min(length, 1 << 62))
+        if len(data) != length:
+            raise pickle.UnpicklingError("bytes that are cut short")
+        self.append(bytearray(data))
+
+    dispatch[pickle.BYTEARRAY8[0]] = load_bytearray8
 
     def persistent_load(self, pid: Any) -> Storage:
         if self.storage is None:

@@ -113,7 +113,9 @@ class TimmStateDict(Timm):
     def recognises(self, opened: Opened, taken: Taken) -> bool:
         if taken.place.branch != WHOLE_FILE or opened.config is not None:
             return False
-        return opened.safetensors or any(name in taken.tensors for name in ("head.weight", "fc_norm.weight"))
+        names = taken.tensors
+        eva = "pos_embed" not in names and "reg_token" in names and "blocks.0.gamma_1" in names
+        return opened.safetensors or eva or any(name in names for name in ("head.weight", "fc_norm.weight"))
 
     def facts(self, opened: Opened, taken: Taken) -> Facts:
         taken.notes.append("the file does not name its method; resize rule and eps are those of timm")
