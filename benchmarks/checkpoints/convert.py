@@ -16,9 +16,9 @@ import torch
 from benchmarks.checkpoints.canonical import is_canonical, read_canonical, write_canonical
 from benchmarks.checkpoints.card import Card
 from benchmarks.checkpoints.container import SHARD_ADVICE, SHARD_MARKS, Opened, open_foreign, require_source
-from benchmarks.checkpoints.facts import depth_of, resnet_architecture, settle_heads, vit_architecture
+from benchmarks.checkpoints.facts import depth_of, resnet_architecture, settle_heads, vit_architecture, width_of
 from benchmarks.checkpoints.formats import all_formats
-from benchmarks.checkpoints.formats.family import WRAPPERS, Family, Refusal, Taken, take
+from benchmarks.checkpoints.formats.family import WRAPPERS, Family, Finder, Place, Refusal, Taken
 from benchmarks.checkpoints.inert import Inert
 from benchmarks.checkpoints.ledger import Aside, Ledger, one_line
 from benchmarks.checkpoints.names import ZEROS, Source, Tensors
@@ -149,7 +149,7 @@ def _convert(source: Path, opened: Opened, heads: int | None, branch: str | None
     if family.kind == "vit":
         if heads is not None and heads < 1:
             raise InputError(f"--heads {heads}: a positive number is needed")
-        width = tensors.shape("patch_embed.proj.weight")[0]
+        width = width_of(tensors)
         settle_heads(family, facts, width, depth_of(tensors), heads)
         if facts.rope_base is not None:
             made["rope.periods"] = rope_periods(facts.rope_base, width // facts.heads)
@@ -200,40 +200,40 @@ def recognise(opened: Opened, branch: str | None) -> tuple[Family, Taken, tuple[
 
     ``branch`` is the name of a place (with or without the container before it), or keys joined by dots.
     """
-    found = _recognise_in(opened, branch)
+    found = _recognise_in(Finder(opened), branch)
     if found is not None:
         return *found, ()
     if branch is not None:
         path = tuple(branch.split("."))
         inner = _at(opened.content, path)
-        if isinstance(inner, dict) and (found := _recognise_in(opened._replace(content=inner), None)):
+        if isinstance(inner, dict) and (found := _recognise_in(Finder(opened._replace(content=inner)), None)):
             return *found, path
-        there = ", ".join(dict.fromkeys(place.branch for place in _places(opened))) or "none that is known"
+        there = ", ".join(_branches(opened)) or "none that is known"
         raise InputError(f"there is no branch {branch!r} with weights that are known here; there is: {there}")
     raise InputError(
         f"its layout is not known here ({_glimpse(opened.content)}): docs/checkpoints.md lists the layouts that are"
     )
 
 
-def _recognise_in(opened: Opened, branch: str | None) -> tuple[Family, Taken] | None:
-    for family in all_formats():
-        if isinstance(family, Refusal):
-            continue
-        for place in family.places:
-            if branch is not None and branch not in (place.branch, ".".join((*place.path, place.branch))):
-                continue
-            taken = take(opened, place, family.layout)
-            if taken is not None and family.recognises(opened, taken):
+def _recognise_in(finder: Finder, branch: str | None) -> tuple[Family, Taken] | None:
+    for family, place in _places(finder):
+        if branch is None or branch in (place.branch, ".".join((*place.path, place.branch))):
+            taken = finder.take(place, family.layout)
+            if taken is not None and family.recognises(finder.opened, taken):
                 return family, taken
     return None
 
 
-def _places(opened: Opened) -> Iterator[Any]:
-    """Every place of any family where this file has weights."""
+def _places(finder: Finder) -> Iterator[tuple[Family, Place]]:
+    """Every place of any family where this file has weights, the most specific family first."""
     for family in all_formats():
         for place in () if isinstance(family, Refusal) else family.places:
-            if take(opened, place, family.layout) is not None:
-                yield place
+            if finder.has(place, family.layout):
+                yield family, place
+
+
+def _branches(opened: Opened) -> list[str]:
+    return list(dict.fromkeys(place.branch for _, place in _places(Finder(opened))))
 
 
 def check(
@@ -339,7 +339,7 @@ def _ledger(
         if len(source.parts) > 1:
             fused[name] = [full[part] if part != ZEROS else ZEROS for part in source.parts]
     here = (*path, *taken.place.path)
-    others = [place.branch for place in _places(opened) if place.branch != taken.place.branch]
+    others = [branch for branch in _branches(opened) if branch != taken.place.branch]
     asides: dict[str, int] = {}
     for keys, _, _ in walk(opened.content):
         if keys != here:
@@ -358,7 +358,7 @@ def _ledger(
         source=card.source_name,
         method=card.method,
         branch=card.branch,
-        other_branches=tuple(dict.fromkeys(others)),
+        other_branches=tuple(others),
         prefix=taken.prefix,
         loaded=loaded,
         parameters=sum(tensors[name].numel() for name in tensors),

@@ -89,6 +89,11 @@ def _positions(tensors: Tensors, width: int) -> tuple[str, int, int]:
     return position_kind(table[:, prefix:], table[:, :prefix]), prefix, math.isqrt(rows - prefix)
 
 
+def width_of(tensors: Tensors) -> int:
+    """Channels of a token."""
+    return _shape(tensors, "patch_embed.proj.weight", 4)[0]
+
+
 def depth_of(tensors: Tensors) -> int:
     """Number of blocks; a gap in their numbers is an error."""
     numbers = {int(match[1]) for name in tensors if (match := re.match(r"blocks\.(\d+)\.", name))}

@@ -175,26 +175,50 @@ class Refusal:
         raise NotImplementedError
 
 
-def take(opened: Opened, place: Place, layout: Layout) -> Taken | None:
-    """The tensors at a place, or None when the place or the layout's sentinel is not there."""
-    weights: Any = opened.content
-    for key in place.path:
-        weights = weights.get(key) if isinstance(weights, dict) else None
-    mark = place.prefix + layout.sentinel
-    if not isinstance(weights, dict) or not any(isinstance(key, str) and key.endswith(mark) for key in weights):
-        return None
-    tensors = {key: value for key, value in weights.items() if isinstance(value, torch.Tensor)}
-    names = {key: WRAPPERS.sub("", key) for key in tensors if isinstance(key, str)}
-    if mark not in names.values():
-        return None
-    taken = Taken(place, {}, {}, [], [str(key) for key in weights if key not in names])
-    for name, unwrapped in names.items():
-        short = unwrapped.removeprefix(place.prefix)
-        if short in taken.tensors:
-            taken.clashes.append((taken.source_names[short], name))
-        taken.tensors[short], taken.source_names[short] = weights[name], name
-    taken.prefix = taken.source_names[layout.sentinel].removesuffix(layout.sentinel)
-    return taken
+class Finder:
+    """Finds weights at places of one file; each dict of it is looked through once."""
+
+    def __init__(self, opened: Opened) -> None:
+        self.opened = opened
+        self._names: dict[tuple[str, ...], dict[str, str]] = {}
+
+    def take(self, place: Place, layout: Layout) -> Taken | None:
+        """The tensors at a place, or None when the place or the layout's sentinel under its prefix is not there."""
+        names = self._names_at(place.path)
+        mark = place.prefix + layout.sentinel
+        if mark not in names:
+            return None
+        weights = self._at(place.path)
+        beside = [str(key) for key, value in weights.items() if not isinstance(value, torch.Tensor)]
+        taken = Taken(place, {}, {}, [], beside)
+        for name, tensor in weights.items():
+            if not isinstance(tensor, torch.Tensor) or not isinstance(name, str):
+                continue
+            short = WRAPPERS.sub("", name).removeprefix(place.prefix)
+            if short in taken.tensors:
+                taken.clashes.append((taken.source_names[short], name))
+            taken.tensors[short], taken.source_names[short] = tensor, name
+        taken.prefix = names[mark].removesuffix(layout.sentinel)
+        return taken
+
+    def has(self, place: Place, layout: Layout) -> bool:
+        """Whether :meth:`take` would find something."""
+        return place.prefix + layout.sentinel in self._names_at(place.path)
+
+    def _names_at(self, path: tuple[str, ...]) -> dict[str, str]:
+        """Names without wrappers -> names, of the tensors in the dict at ``path``."""
+        if path not in self._names:
+            weights = self._at(path)
+            items = weights.items() if isinstance(weights, dict) else ()
+            named = [name for name, value in items if isinstance(value, torch.Tensor) and isinstance(name, str)]
+            self._names[path] = {WRAPPERS.sub("", name): name for name in named}
+        return self._names[path]
+
+    def _at(self, path: tuple[str, ...]) -> Any:
+        found: Any = self.opened.content
+        for key in path:
+            found = found.get(key) if isinstance(found, dict) else None
+        return found
 
 
 def rows_of(taken: Taken) -> int | None:
