@@ -18,6 +18,7 @@ import torch
 from benchmarks.backbones import load_backbone
 from benchmarks.checkpoints.container import open_foreign
 from benchmarks.checkpoints.convert import canonical, convert
+from benchmarks.checkpoints.formats import all_formats
 from benchmarks.errors import InputError
 from pretrain.config import ModelConfig
 from pretrain.networks import Network
@@ -145,6 +146,13 @@ def run_tool(name, *arguments):
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+def test_a_folder_is_a_source_everywhere(tmp_path):
+    path = canonical(FORMATS / "hf_dinov2", cache_dir=tmp_path)
+    assert load_backbone(path)[1].source_name == "hf_dinov2"
+    with np.load(FORMATS / "hf_dinov2" / "io.npz") as io:
+        assert np.abs(features(FORMATS / "hf_dinov2", io["x1"]) - io["y1"]).max() < 1e-5
+
+
 def test_the_commands_from_file_to_features(tmp_path):
     with np.load(FORMATS / "dino_full" / "io.npz") as io:
         np.save(tmp_path / "x.npy", io["x1"])
@@ -160,7 +168,7 @@ def test_the_commands_from_file_to_features(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["missing", "folder", "text", "empty", "truncated"])
-def test_a_file_that_is_no_checkpoint_is_one_line_and_exit_2(kind, tmp_path):
+def test_a_file_that_is_no_checkpoint_is_one_line(kind, tmp_path):
     path = tmp_path / "weights.pth"
     if kind == "folder":
         path.mkdir()
@@ -168,9 +176,35 @@ def test_a_file_that_is_no_checkpoint_is_one_line_and_exit_2(kind, tmp_path):
         path.write_bytes((FORMATS / "dino_full" / "ckpt.pth").read_bytes()[:5000])
     elif kind != "missing":
         path.write_text("hello" if kind == "text" else "")
+    with pytest.raises(InputError) as caught:
+        convert(path, tmp_path / "c.safetensors")
+    assert str(path) in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+    assert not (tmp_path / "c.safetensors").exists()
+
+
+def test_a_refusal_is_exit_2_and_one_line(tmp_path):
+    path = tmp_path / "weights.pth"
+    path.write_text("hello")
     done = run_tool("convert.py", path, "--out", tmp_path / "c.safetensors")
     assert done.returncode == 2
     assert str(path) in done.stderr
-    assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
-    assert not (tmp_path / "c.safetensors").exists()
+
+
+def test_a_large_file_is_mapped_and_not_copied(tmp_path):
+    """The figures are in tests/performance/convert_memory.py; here: reading makes views of the file."""
+    torch.save({"model": {"w": torch.ones(1 << 20), "v": torch.zeros(3)}}, tmp_path / "x.pth")
+    weights = open_foreign(tmp_path / "x.pth").content["model"]
+    size = (tmp_path / "x.pth").stat().st_size
+    assert {tensor.untyped_storage().nbytes() for tensor in weights.values()} == {size}
+
+
+def test_conversion_needs_no_timm():
+    code = "import sys, benchmarks.checkpoints.convert; sys.exit('timm' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT).returncode == 0
+
+
+def test_every_layout_is_in_the_gallery():
+    text = (ROOT / "docs" / "checkpoints.md").read_text()
+    assert [family.method for family in all_formats() if family.method not in text] == []

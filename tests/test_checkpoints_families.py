@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 
 import numpy as np
 import pytest
@@ -123,24 +124,24 @@ def heads_case(tmp_path, width, heads=None, wrap=lambda t: t, **facts):
 def test_heads_are_asked_for_where_methods_differ(tmp_path):
     for width in (384, 1280):
         with pytest.raises(InputError, match="--heads"):
-            heads_case(tmp_path, width, depth=1)
-    assert heads_case(tmp_path, 384, 6, depth=1).provenance["num_heads"] == "user"
+            heads_case(tmp_path, width, depth=2)
+    assert heads_case(tmp_path, 384, 6, depth=2).provenance["num_heads"] == "user"
     card = heads_case(tmp_path, 192, depth=12)
     assert (card.architecture.num_heads, card.provenance["num_heads"]) == (3, "table")
     with pytest.raises(InputError, match="--heads"):
         heads_case(tmp_path, 192, depth=8)  # a width alone is not a known network
     with pytest.raises(InputError, match="do not divide"):
-        heads_case(tmp_path, 384, 7, depth=1)
+        heads_case(tmp_path, 384, 7, depth=2)
     with pytest.raises(InputError, match="positive"):
-        heads_case(tmp_path, 384, -6, depth=1)
+        heads_case(tmp_path, 384, -6, depth=2)
 
 
 def test_a_method_that_is_certain_has_its_table(tmp_path):
     def dinov2(tensors):
         return tensors | {"mask_token": torch.zeros(1, 384)}
 
-    assert heads_case(tmp_path, 384, depth=1, wrap=dinov2, layer_scale=True).architecture.num_heads == 6
-    mocov3 = heads_case(tmp_path, 384, depth=1, wrap=lambda t: {"state_dict": under("module.base_encoder.", t)})
+    assert heads_case(tmp_path, 384, depth=2, wrap=dinov2, layer_scale=True).architecture.num_heads == 6
+    mocov3 = heads_case(tmp_path, 384, depth=2, wrap=lambda t: {"state_dict": under("module.base_encoder.", t)})
     assert mocov3.architecture.num_heads == 12
 
 
@@ -192,7 +193,9 @@ def test_trained_relative_positions_are_refused_and_untrained_ones_dropped(tmp_p
 
 
 DAMAGES = {
-    "missing block": lambda t: {n: v for n, v in t.items() if not n.startswith("blocks.0.")},
+    "first block missing": lambda t: {n: v for n, v in t.items() if not n.startswith("blocks.0.")},
+    "last block missing": lambda t: {n: v for n, v in t.items() if not n.startswith("blocks.1.")},
+    "square matrix transposed": lambda t: t | {"blocks.0.attn.proj.weight": t["blocks.0.attn.proj.weight"].T},
     "missing tensor": lambda t: {n: v for n, v in t.items() if n != "blocks.1.mlp.fc2.bias"},
     "cut tensor": lambda t: t | {"blocks.1.mlp.fc1.weight": t["blocks.1.mlp.fc1.weight"][:50]},
     "transposed": lambda t: t | {"blocks.0.mlp.fc1.weight": t["blocks.0.mlp.fc1.weight"].T},
@@ -220,6 +223,21 @@ def test_a_damaged_file_is_refused(name, damage, tmp_path):
         convert(path, tmp_path / "out.safetensors", 6)
     assert str(path) in str(caught.value)
     assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_branches_of_different_depth_are_refused(tmp_path):
+    case, _, path = written("dino_full", tmp_path)
+    shallow, deep = (random_tensors(dataclasses.replace(VIT, depth=depth)) for depth in (2, 3))
+    content = case.write(shallow) | {"student": under("module.backbone.", deep)}
+    torch.save(content, path)
+    with pytest.raises(InputError, match="student has 3 blocks, teacher has 2"):
+        convert_in_memory(path)
+
+
+def test_code_that_a_file_wants_to_run_is_named(tmp_path):
+    torch.save({"model": random_tensors(VIT), "args": os.system}, tmp_path / "x.pth")
+    text = convert_in_memory(tmp_path / "x.pth", 6).ledger.text()
+    assert "posix.system, which runs code when unpickled; it was not run" in text
 
 
 def test_a_mask_that_is_no_number_is_refused(tmp_path):

@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 import torch
 
 from benchmarks.checkpoints.canonical import is_canonical, read_canonical, write_canonical
-from benchmarks.checkpoints.card import Card
+from benchmarks.checkpoints.card import Architecture, Card, ResNetArchitecture
 from benchmarks.checkpoints.container import SHARD_ADVICE, SHARD_MARKS, Opened, open_foreign, require_source
 from benchmarks.checkpoints.facts import depth_of, resnet_architecture, settle_heads, vit_architecture, width_of
 from benchmarks.checkpoints.formats import all_formats
-from benchmarks.checkpoints.formats.family import WRAPPERS, Family, Finder, Place, Refusal, Taken
+from benchmarks.checkpoints.formats.family import WRAPPERS, Facts, Family, Finder, Place, Refusal, Taken
 from benchmarks.checkpoints.inert import Inert
 from benchmarks.checkpoints.ledger import Aside, Ledger, one_line
 from benchmarks.checkpoints.names import ZEROS, Source, Tensors
@@ -135,34 +135,12 @@ def _convert(source: Path, opened: Opened, heads: int | None, branch: str | None
         raise InputError(f"{taken.prefix}{family.layout.sentinel} has shape {list(mark.shape)}: the file is damaged")
     family.prepare(within, taken)
     facts = family.facts(within, taken)
-    names, unknown = family.layout.find(taken.tensors)
-    for name in unknown:
-        reason = next((why for pattern, why in family.drops.items() if re.match(pattern, name)), None)
-        if reason is None:
-            raise InputError(
-                f"{taken.source_names[name]} is no part of a {family.method} network that is known here: "
-                "nothing is dropped without a reason, so nothing is converted"
-            )
-        taken.drop(name, reason)
+    taken.notes += [f"the file names {name}, which runs code when unpickled; it was not run" for name in armed(opened)]
+    names = rename(family, taken)
     tensors: Mapping[str, torch.Tensor] = Tensors(taken.tensors, names)
-    made: dict[str, torch.Tensor] = {}
+    architecture, made = _network(family, facts, tensors, heads)
     if family.kind == "vit":
-        if heads is not None and heads < 1:
-            raise InputError(f"--heads {heads}: a positive number is needed")
-        width = width_of(tensors)
-        settle_heads(family, facts, width, depth_of(tensors), heads)
-        if facts.rope_base is not None:
-            made["rope.periods"] = rope_periods(facts.rope_base, width // facts.heads)
-        for name in facts.zero_bias:
-            if name not in tensors:
-                made[name] = torch.zeros(width, dtype=tensors["patch_embed.proj.weight"].dtype)
-        architecture = vit_architecture(tensors, facts)
-    elif heads is not None:
-        raise InputError(f"--heads {heads} was given, but this is a ResNet ({family.method}), which has none")
-    else:
-        architecture = resnet_architecture(tensors, facts)
-        counters = tensor_shapes(architecture).keys() - names.keys()
-        made |= {name: torch.zeros((), dtype=torch.int64) for name in counters if name.endswith(COUNTER)}
+        compare_depths(family, taken, Finder(within), architecture.depth)
     tensors = Joined(tensors, made)
     expected = tensor_shapes(architecture)
     check(tensors, expected, taken, names, family)
@@ -181,7 +159,66 @@ def _convert(source: Path, opened: Opened, heads: int | None, branch: str | None
         provenance={name: where for name, where in facts.provenance.items() if name != "rope_base"},
         notes=tuple(taken.notes),
     )
-    return Converted(tensors, card, _ledger(opened, family, taken, names, made, tensors, card, path))
+    values = sum(math.prod(shape) for shape in expected.values())
+    return Converted(tensors, card, _ledger(opened, family, taken, names, made, values, card, path))
+
+
+def rename(family: Family, taken: Taken) -> dict[str, Source]:
+    """Canonical name -> its source names; what the family has no place for is dropped with a reason, or an error."""
+    names, unknown = family.layout.find(taken.tensors)
+    for name in unknown:
+        reason = next((why for pattern, why in family.drops.items() if re.match(pattern, name)), None)
+        if reason is None:
+            raise InputError(
+                f"{taken.source_names[name]} is no part of a {family.method} network that is known here: "
+                "nothing is dropped without a reason, so nothing is converted"
+            )
+        taken.drop(name, reason)
+    return names
+
+
+def _network(
+    family: Family, facts: Facts, tensors: Tensors, heads: int | None
+) -> tuple[Architecture | ResNetArchitecture, dict[str, torch.Tensor]]:
+    """The architecture, and the tensors of it that the layout does not store."""
+    if family.kind == "resnet":
+        if heads is not None:
+            raise InputError(f"--heads {heads} was given, but this is a ResNet ({family.method}), which has none")
+        resnet = resnet_architecture(tensors, facts)
+        counters = [name for name in tensor_shapes(resnet).keys() - tensors.keys() if name.endswith(COUNTER)]
+        return resnet, {name: torch.zeros((), dtype=torch.int64) for name in counters}
+    if heads is not None and heads < 1:
+        raise InputError(f"--heads {heads}: a positive number is needed")
+    width = width_of(tensors)
+    settle_heads(family, facts, width, depth_of(tensors), heads)
+    made: dict[str, torch.Tensor] = {}
+    if facts.rope_base is not None:
+        made["rope.periods"] = rope_periods(facts.rope_base, width // facts.heads)
+    for name in facts.zero_bias:
+        if name not in tensors:
+            made[name] = torch.zeros(width, dtype=tensors["patch_embed.proj.weight"].dtype)
+    return vit_architecture(tensors, facts), made
+
+
+def compare_depths(family: Family, taken: Taken, finder: Finder, depth: int) -> None:
+    """:class:`InputError` when another branch of the file has another number of blocks, or there is one alone."""
+    if depth < 2:
+        raise InputError("this ViT has a single block, which no method publishes: the file is cut")
+    for place in family.places:
+        if place.branch == taken.place.branch or (other := finder.take(place, family.layout)) is None:
+            continue
+        blocks = {int(m[1]) for n in other.tensors if (m := re.match(r"(?:blocks|layers)\.(?:\d+\.)?(\d+)\.", n))}
+        if blocks and max(blocks) + 1 != depth:
+            raise InputError(
+                f"the branch {place.branch} has {max(blocks) + 1} blocks, {taken.place.branch} has {depth}: "
+                "the file is cut"
+            )
+
+
+def armed(opened: Opened) -> list[str]:
+    """Foreign globals that would do something when called."""
+    modules = ("os", "posix", "nt", "subprocess", "builtins", "__builtin__", "sys", "shutil", "socket", "runpy", "pty")
+    return [name for name in opened.foreign_globals if name.split(".")[0] in modules]
 
 
 def refuse(opened: Opened) -> None:
@@ -217,7 +254,7 @@ def recognise(opened: Opened, branch: str | None) -> tuple[Family, Taken, tuple[
 
 def _recognise_in(finder: Finder, branch: str | None) -> tuple[Family, Taken] | None:
     for family, place in _places(finder):
-        if branch is None or branch in (place.branch, ".".join((*place.path, place.branch))):
+        if branch is None or branch in place.spellings():
             taken = finder.take(place, family.layout)
             if taken is not None and family.recognises(finder.opened, taken):
                 return family, taken
@@ -253,6 +290,8 @@ def check(
         )
     for name, shape in expected.items():
         tensor = tensors[name]
+        if tensor.ndim == 2 and min(tensor.shape) > 1 and tensor.stride() == (1, tensor.shape[0]):
+            raise InputError(f"{name} is stored transposed, as no training program does: save a contiguous copy")
         if tuple(tensor.shape) != shape:
             raise InputError(f"{name} has shape {list(tensor.shape)}, but the other tensors ask for {list(shape)}")
         if name.endswith(COUNTER):
@@ -325,7 +364,7 @@ def _ledger(
     taken: Taken,
     names: Mapping[str, Source],
     made: Mapping[str, torch.Tensor],
-    tensors: Mapping[str, torch.Tensor],
+    values: int,
     card: Card,
     path: tuple[str, ...],
 ) -> Ledger:
@@ -341,9 +380,9 @@ def _ledger(
     here = (*path, *taken.place.path)
     others = [branch for branch in _branches(opened) if branch != taken.place.branch]
     asides: dict[str, int] = {}
-    for keys, _, _ in walk(opened.content):
+    for keys, name, _ in walk(opened.content):
         if keys != here:
-            top = ".".join(keys[: _shared(keys, here) + 1]) or "top of the file"
+            top = ".".join((*keys, name)[: _shared(keys, here) + 1])
             asides[top] = asides.get(top, 0) + 1
     parents: Any = opened.content
     for key in here:
@@ -361,7 +400,7 @@ def _ledger(
         other_branches=tuple(others),
         prefix=taken.prefix,
         loaded=loaded,
-        parameters=sum(tensors[name].numel() for name in tensors),
+        parameters=values,
         card=card,
         fused=fused,
         folded={full[name]: target for name, target in taken.folded.items()},

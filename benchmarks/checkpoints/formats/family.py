@@ -33,6 +33,13 @@ class Place(NamedTuple):
     path: tuple[str, ...] = ()
     prefix: str = ""
 
+    def spellings(self) -> set[str]:
+        """What ``--branch`` may call this place: its name, or the prefix, alone or behind the keys that lead there."""
+        names = {self.branch} | (
+            {self.prefix.rstrip("."), f"module.{self.prefix}".rstrip(".")} if self.prefix else set()
+        )
+        return names | {".".join((*self.path, name)) for name in names}
+
 
 #: DINO's containers, and what people make of them.
 DINO_PLACES = (

@@ -102,7 +102,11 @@ class Timm(Family):
         named = (opened.config or {}).get("architecture")
         if named is None and isinstance(opened.content, dict):
             named = opened.content.get("arch")
-        return named if isinstance(named, str) and (NAMED.match(named) or opened.config) else None
+        # without arguments, timm's trainer writes the name of the class
+        known = isinstance(named, str) and (
+            NAMED.match(named) or named in ("visiontransformer", "eva") or opened.config
+        )
+        return named if known else None
 
 
 class TimmStateDict(Timm):
