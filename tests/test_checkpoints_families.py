@@ -86,6 +86,18 @@ def test_other_branches_can_be_asked_for(name, branch, zero, tmp_path):
     assert converted.ledger.other_branches or name == "dino_full"
 
 
+def test_a_file_name_gives_a_label_and_nothing_else(tmp_path):
+    tensors = random_tensors(DINOV2) | {"mask_token": torch.zeros(1, 24)}
+    for name in ("neco_on_dinov2_vit14_model.ckpt", "x.ckpt"):
+        torch.save(tensors, tmp_path / name)
+    neco, plain = (convert_in_memory(tmp_path / name, 6) for name in ("neco_on_dinov2_vit14_model.ckpt", "x.ckpt"))
+    assert (neco.card.method, plain.card.method) == ("NeCo", "DINOv2")
+    assert neco.card.architecture == plain.card.architecture
+    assert neco.card.resize == plain.card.resize
+    torch.save(random_tensors(VIT), tmp_path / "neco_on_dino_vit16_teacher.ckpt")
+    assert convert_in_memory(tmp_path / "neco_on_dino_vit16_teacher.ckpt", 6).card.method == "NeCo"
+
+
 def test_a_branch_can_be_a_path_of_keys(tmp_path):
     torch.save({"a": {"b": random_tensors(VIT)}}, tmp_path / "x.pth")
     assert convert_in_memory(tmp_path / "x.pth", 6, "a.b").card.method == "DINO layout"

@@ -34,7 +34,7 @@ class Dino(Family):
 class DinoLayout(Family):
     """DINO's names and a class row, without a word on the method."""
 
-    method, licence, rank = "DINO layout", "unknown (the file does not name its method)", 95
+    method, licence, rank = "DINO layout", "Apache-2.0 if it is DINO's (the file does not say)", 95
     drops = table({**HEAD, r"mask_token$": "mask token", r"fc_norm\.": "norm of the pooled vector, not of the tokens"})
 
     def recognises(self, opened: Opened, taken: Taken) -> bool:

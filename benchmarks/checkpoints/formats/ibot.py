@@ -28,7 +28,7 @@ class Ibot(Family):
 class IbotBackbone(Family):
     """``{'state_dict': bare names}`` and nothing else."""
 
-    method, licence, rank = "iBOT layout", "unknown (the file does not name its method)", 90
+    method, licence, rank = "iBOT layout", "Apache-2.0 if it is iBOT's (the file does not say)", 90
     drops = DROPS
 
     def recognises(self, opened: Opened, taken: Taken) -> bool:
