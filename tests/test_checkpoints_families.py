@@ -55,14 +55,9 @@ def test_a_file_of_each_family_gives_its_network(name, tmp_path):
 
 
 def test_every_family_has_a_file_here():
-    methods = {case.method for case in CASES.values()} | {
-        "timm",
-        "house backbone",
-        "transformers",
-        "transformers DINOv3",
-    }
+    methods = {case.method for case in CASES.values()} | {"NeCo", "house backbone"}
     known = {family.method for family in all_formats() if hasattr(family, "layout")}
-    assert {method for method in known - methods if "(transformers)" not in method} == set()
+    assert {method for method in known - methods if "transformers" not in method} == set()
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from benchmarks.backbones.resnet import HouseResNet
 from benchmarks.backbones.vit import HouseViT
 from benchmarks.checkpoints.canonical import is_canonical, read_canonical
 from benchmarks.checkpoints.card import Card, ResNetArchitecture
-from benchmarks.checkpoints.convert import check_heads, convert_in_memory
+from benchmarks.checkpoints.convert import check_heads, convert_in_memory, is_finite
 from benchmarks.errors import InputError
 
 
@@ -49,6 +49,9 @@ def load_exactly(module: nn.Module, tensors: Mapping[str, torch.Tensor], where: 
     differences = weight_differences(module, tensors, values=False)
     if differences:
         raise InputError(f"{where}: tensors do not fit the network of the card: {'; '.join(differences[:3])}")
+    for name, tensor in tensors.items():
+        if tensor.numel() and tensor.is_floating_point() and not is_finite(tensor):
+            raise InputError(f"{where}: {name} holds NaN or infinite values: convert the source file again")
     module.load_state_dict(tensors, strict=True)
 
 

@@ -159,6 +159,8 @@ class Card:
     @staticmethod
     def from_dict(data: dict[str, Any], where: str) -> Card:
         """Rebuild a card from JSON data; :class:`InputError` names ``where`` when it does not fit."""
+        if not isinstance(data, dict):
+            raise InputError(f"{where}: the card is no JSON object: convert the source file again")
         data = dict(data)
         version = data.pop("card_version", None)
         if version != CARD_VERSION:
@@ -170,5 +172,5 @@ class Card:
             for name in ("mean", "std", "notes"):
                 data[name] = tuple(data[name])
             return Card(**data)
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"{where}: the card is incomplete ({error}): convert the source file again") from error

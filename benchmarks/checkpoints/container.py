@@ -35,7 +35,7 @@ class Opened(NamedTuple):
     config: dict[str, Any] | None = None  # config.json of a folder
     preprocessor: dict[str, Any] | None = None  # its preprocessor_config.json
     safetensors: bool = False
-    files: tuple[Path, ...] = ()  # the files that hold weights
+    files: tuple[Path, ...] = ()  # every file that was read
     metadata: Mapping[str, str] = types.MappingProxyType({})  # of a safetensors file
 
 
@@ -109,7 +109,9 @@ def _open_folder(folder: Path) -> Opened:
             opened = _open_file(folder / name)
         else:
             continue
-        return opened._replace(config=config, preprocessor=preprocessor if isinstance(preprocessor, dict) else None)
+        read = (*opened.files, folder / "config.json", *([asides] if asides.is_file() else []))
+        known = preprocessor if isinstance(preprocessor, dict) else None
+        return opened._replace(config=config, preprocessor=known, files=read)
     raise InputError(f"{folder} has no {' or '.join(WEIGHTS_OF_FOLDER)}: copy the weights beside config.json")
 
 
