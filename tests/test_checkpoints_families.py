@@ -13,8 +13,9 @@ from benchmarks.backbones import HouseResNet, HouseViT, load_backbone
 from benchmarks.backbones.loading import build
 from benchmarks.checkpoints.card import DINO_RESIZE, ResNetArchitecture
 from benchmarks.checkpoints.container import open_foreign
-from benchmarks.checkpoints.convert import convert, convert_in_memory, walk
+from benchmarks.checkpoints.convert import convert, convert_in_memory
 from benchmarks.checkpoints.formats import all_formats
+from benchmarks.checkpoints.recognition import walk
 from benchmarks.checkpoints.shapes import tensor_shapes
 from benchmarks.errors import InputError
 

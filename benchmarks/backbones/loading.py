@@ -12,7 +12,8 @@ from benchmarks.backbones.resnet import HouseResNet
 from benchmarks.backbones.vit import HouseViT
 from benchmarks.checkpoints.canonical import is_canonical, read_canonical
 from benchmarks.checkpoints.card import Card, ResNetArchitecture
-from benchmarks.checkpoints.convert import check_heads, convert_in_memory, is_finite
+from benchmarks.checkpoints.checks import is_finite
+from benchmarks.checkpoints.convert import check_heads, convert_in_memory
 from benchmarks.errors import InputError
 
 

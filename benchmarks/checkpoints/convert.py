@@ -4,31 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import math
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
 from benchmarks.checkpoints.canonical import is_canonical, read_canonical, write_canonical
 from benchmarks.checkpoints.card import Architecture, Card, ResNetArchitecture
-from benchmarks.checkpoints.container import SHARD_ADVICE, SHARD_MARKS, Opened, open_foreign, require_source
+from benchmarks.checkpoints.checks import COUNTER, check, compare_depths
+from benchmarks.checkpoints.container import Opened, open_foreign, require_source
 from benchmarks.checkpoints.facts import depth_of, resnet_architecture, settle_heads, vit_architecture, width_of
-from benchmarks.checkpoints.formats import all_formats
-from benchmarks.checkpoints.formats.family import WRAPPERS, Facts, Family, Finder, Place, Refusal, Taken
-from benchmarks.checkpoints.inert import Inert
-from benchmarks.checkpoints.ledger import Aside, Ledger, one_line
-from benchmarks.checkpoints.names import ZEROS, Source, Tensors
+from benchmarks.checkpoints.formats.family import Facts, Family, Finder, Taken
+from benchmarks.checkpoints.ledger import Ledger, make_ledger, one_line
+from benchmarks.checkpoints.names import Source, Tensors
 from benchmarks.checkpoints.positions import rope_periods
+from benchmarks.checkpoints.recognition import armed, at, recognise, refuse
 from benchmarks.checkpoints.shapes import tensor_shapes
 from benchmarks.checkpoints.targets import WRITERS, write_target
 from benchmarks.errors import InputError
 from benchmarks.files import require_file, sha256_of
 
-COUNTER = ".num_batches_tracked"
 TARGETS = ("canonical", *WRITERS)
 
 
@@ -126,7 +124,7 @@ def _convert(source: Path, opened: Opened, heads: int | None, branch: str | None
         raise InputError(f"it holds a {type(opened.content).__name__}, not a dict of tensors")
     refuse(opened)
     family, taken, path = recognise(opened, branch)
-    within = opened._replace(content=_at(opened.content, path))
+    within = opened._replace(content=at(opened.content, path))
     if taken.clashes:
         first, second = taken.clashes[0]
         raise InputError(f"{first} and {second} become the same tensor")
@@ -137,13 +135,11 @@ def _convert(source: Path, opened: Opened, heads: int | None, branch: str | None
     facts = family.facts(within, taken)
     taken.notes += [f"the file names {name}, which runs code when unpickled; it was not run" for name in armed(opened)]
     names = rename(family, taken)
-    tensors: Mapping[str, torch.Tensor] = Tensors(taken.tensors, names)
-    architecture, made = _network(family, facts, tensors, heads)
+    architecture, made = _network(family, facts, Tensors(taken.tensors, names), heads)
     if family.kind == "vit":
         compare_depths(family, taken, Finder(within), architecture.depth)
-    tensors = Joined(tensors, made)
-    expected = tensor_shapes(architecture)
-    check(tensors, expected, taken, names, family)
+    tensors = Tensors(taken.tensors, names, made)
+    check(tensors, tensor_shapes(architecture), taken, family)
     facts.provenance.setdefault("architecture", "inferred")
     card = Card(
         method=facts.method,
@@ -159,8 +155,7 @@ def _convert(source: Path, opened: Opened, heads: int | None, branch: str | None
         provenance={name: where for name, where in facts.provenance.items() if name != "rope_base"},
         notes=tuple(taken.notes),
     )
-    values = sum(math.prod(shape) for shape in expected.values())
-    return Converted(tensors, card, _ledger(opened, family, taken, names, made, values, card, path))
+    return Converted(tensors, card, make_ledger(opened, family, taken, tensors, card, path))
 
 
 def rename(family: Family, taken: Taken) -> dict[str, Source]:
@@ -198,231 +193,3 @@ def _network(
         if name not in tensors:
             made[name] = torch.zeros(width, dtype=tensors["patch_embed.proj.weight"].dtype)
     return vit_architecture(tensors, facts), made
-
-
-def compare_depths(family: Family, taken: Taken, finder: Finder, depth: int) -> None:
-    """:class:`InputError` when another branch of the file has another number of blocks, or there is one alone."""
-    if depth < 2:
-        raise InputError("this ViT has a single block, which no method publishes: the file is cut")
-    for place in family.places:
-        if place.branch == taken.place.branch or (other := finder.take(place, family.layout)) is None:
-            continue
-        blocks = {int(m[1]) for n in other.tensors if (m := re.match(r"(?:blocks|layers)\.(?:\d+\.)?(\d+)\.", n))}
-        if blocks and max(blocks) + 1 != depth:
-            raise InputError(
-                f"the branch {place.branch} has {max(blocks) + 1} blocks, {taken.place.branch} has {depth}: "
-                "the file is cut"
-            )
-
-
-def armed(opened: Opened) -> list[str]:
-    """Foreign globals that would do something when called."""
-    modules = ("os", "posix", "nt", "subprocess", "builtins", "__builtin__", "sys", "shutil", "socket", "runpy", "pty")
-    return [name for name in opened.foreign_globals if name.split(".")[0] in modules]
-
-
-def refuse(opened: Opened) -> None:
-    """:class:`InputError` when the file is of a layout that is known and cannot be converted."""
-    names = {WRAPPERS.sub("", name) for _, name, _ in walk(opened.content)}
-    kind = opened.content.get("type")
-    if any(SHARD_MARKS.search(name) for name in names) or kind in ("shard", "shard_list", "slice", "slice_list"):
-        raise InputError(f"it is not usable: {SHARD_ADVICE}")
-    for refusal in all_formats():
-        if isinstance(refusal, Refusal) and refusal.recognises(names, opened.config or {}):
-            raise InputError(f"this is {refusal.method}, which is not converted: {refusal.reason}")
-
-
-def recognise(opened: Opened, branch: str | None) -> tuple[Family, Taken, tuple[str, ...]]:
-    """The family, its weights, and the keys that led to the dict in which they were found.
-
-    ``branch`` is the name of a place (with or without the container before it), or keys joined by dots.
-    """
-    found = _recognise_in(Finder(opened), branch)
-    if found is not None:
-        return *found, ()
-    if branch is not None:
-        path = tuple(branch.split("."))
-        inner = _at(opened.content, path)
-        if isinstance(inner, dict) and (found := _recognise_in(Finder(opened._replace(content=inner)), None)):
-            return *found, path
-        there = ", ".join(_branches(opened)) or "none that is known"
-        raise InputError(f"there is no branch {branch!r} with weights that are known here; there is: {there}")
-    raise InputError(
-        f"its layout is not known here ({_glimpse(opened.content)}): docs/checkpoints.md lists the layouts that are"
-    )
-
-
-def _recognise_in(finder: Finder, branch: str | None) -> tuple[Family, Taken] | None:
-    for family, place in _places(finder):
-        if branch is None or branch in place.spellings():
-            taken = finder.take(place, family.layout)
-            if taken is not None and family.recognises(finder.opened, taken):
-                return family, taken
-    return None
-
-
-def _places(finder: Finder) -> Iterator[tuple[Family, Place]]:
-    """Every place of any family where this file has weights, the most specific family first."""
-    for family in all_formats():
-        for place in () if isinstance(family, Refusal) else family.places:
-            if finder.has(place, family.layout):
-                yield family, place
-
-
-def _branches(opened: Opened) -> list[str]:
-    return list(dict.fromkeys(place.branch for _, place in _places(Finder(opened))))
-
-
-def check(
-    tensors: Mapping[str, torch.Tensor],
-    expected: Mapping[str, tuple[int, ...]],
-    taken: Taken,
-    names: Mapping[str, Source],
-    family: Family,
-) -> None:
-    """Every tensor of the network is there once with its shape, a floating type and finite values."""
-    if missing := sorted(expected.keys() - tensors.keys()):
-        raise InputError(f"{missing[0]} is missing ({len(missing)} tensors in all): the file is cut or mixed up")
-    if extra := sorted(tensors.keys() - expected.keys()):
-        source = taken.source_names.get(names[extra[0]].parts[0], extra[0]) if extra[0] in names else extra[0]
-        raise InputError(
-            f"{source} does not fit a {family.method} network as the other tensors describe it ({len(extra)} such)"
-        )
-    for name, shape in expected.items():
-        tensor = tensors[name]
-        if tensor.ndim == 2 and min(tensor.shape) > 1 and tensor.stride() == (1, tensor.shape[0]):
-            raise InputError(f"{name} is stored transposed, as no training program does: save a contiguous copy")
-        if tuple(tensor.shape) != shape:
-            raise InputError(f"{name} has shape {list(tensor.shape)}, but the other tensors ask for {list(shape)}")
-        if name.endswith(COUNTER):
-            if tensor.dtype != torch.int64:
-                raise InputError(f"{name} holds {tensor.dtype}, not a count")
-            continue
-        if not tensor.is_floating_point() or tensor.dtype.itemsize < 2:
-            raise InputError(f"{name} holds {tensor.dtype}, not weights in floating point")
-        if not is_finite(tensor):
-            raise InputError(f"{name} holds NaN or infinite values: the training had failed, or the file is damaged")
-        if name.endswith("running_var") and (tensor < 0).any():
-            raise InputError(f"{name} holds negative variances: the file is damaged")
-
-
-def is_finite(tensor: torch.Tensor) -> bool:
-    """Whether every value is finite; one pass without a temporary, where ``torch.isfinite`` takes several."""
-    low, high = torch.aminmax(tensor)
-    return math.isfinite(low) and math.isfinite(high)
-
-
-class Joined(Mapping[str, torch.Tensor]):
-    """Tensors of the file, and the few that are made from facts."""
-
-    def __init__(self, tensors: Tensors, made: Mapping[str, torch.Tensor]) -> None:
-        self._tensors, self._made = tensors, made
-
-    def __getitem__(self, name: str) -> torch.Tensor:
-        return self._made[name] if name in self._made else self._tensors[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(sorted((*self._tensors, *(name for name in self._made if name not in self._tensors))))
-
-    def __len__(self) -> int:
-        return len(self._tensors.keys() | self._made.keys())
-
-
-def walk(content: Any) -> Iterator[tuple[tuple[str, ...], str, torch.Tensor]]:
-    """Every tensor in nested containers: the keys that lead to it, its name, itself. Each container is seen once."""
-    seen: set[int] = set()
-    waiting: list[tuple[tuple[str, ...], Any]] = [((), content)]
-    while waiting:
-        path, holder = waiting.pop()
-        if id(holder) in seen:
-            continue
-        seen.add(id(holder))
-        if isinstance(holder, dict):
-            items = list(holder.items())
-        elif isinstance(holder, (list, tuple)):
-            items = list(enumerate(holder))
-        elif isinstance(holder, Inert):
-            items = list(vars(holder).items())
-        else:
-            continue
-        for key, value in items:
-            if isinstance(value, torch.Tensor):
-                yield path, str(key), value
-            elif isinstance(value, (dict, list, tuple, Inert)):
-                waiting.append(((*path, str(key)), value))
-
-
-def _at(content: Any, path: tuple[str, ...]) -> Any:
-    for key in path:
-        content = content.get(key) if isinstance(content, dict) else None
-    return content
-
-
-def _ledger(
-    opened: Opened,
-    family: Family,
-    taken: Taken,
-    names: Mapping[str, Source],
-    made: Mapping[str, torch.Tensor],
-    values: int,
-    card: Card,
-    path: tuple[str, ...],
-) -> Ledger:
-    """One fate for each tensor of the file and each of the network."""
-    full = taken.source_names
-    loaded, fused = {}, {}
-    for name, source in names.items():
-        parts = [full[part] for part in source.parts if part != ZEROS]
-        for part in parts:
-            loaded[part] = name
-        if len(source.parts) > 1:
-            fused[name] = [full[part] if part != ZEROS else ZEROS for part in source.parts]
-    here = (*path, *taken.place.path)
-    others = [branch for branch in _branches(opened) if branch != taken.place.branch]
-    asides: dict[str, int] = {}
-    for keys, name, _ in walk(opened.content):
-        if keys != here:
-            top = ".".join((*keys, name)[: _shared(keys, here) + 1])
-            asides[top] = asides.get(top, 0) + 1
-    parents: Any = opened.content
-    for key in here:
-        for other in parents:
-            if other != key and not isinstance(parents[other], torch.Tensor):
-                asides.setdefault(".".join((*here[: here.index(key)], str(other))), 0)
-        parents = parents[key]
-    for other in taken.beside:
-        asides.setdefault(".".join((*here, other)), 0)
-    branches = {place.path[0] for place in family.places if place.path}
-    return Ledger(
-        source=card.source_name,
-        method=card.method,
-        branch=card.branch,
-        other_branches=tuple(others),
-        prefix=taken.prefix,
-        loaded=loaded,
-        parameters=values,
-        card=card,
-        fused=fused,
-        folded={full[name]: target for name, target in taken.folded.items()},
-        made={name: "from facts" if name == "rope.periods" else "not in the file: zero" for name in made},
-        dropped={full[name]: reason for name, reason in taken.dropped.items()},
-        asides=tuple(
-            Aside(name, count, "other branch" if name.split(".")[0] in branches and count else "training state")
-            for name, count in sorted(asides.items())
-        ),
-        foreign_globals=opened.foreign_globals,
-    )
-
-
-def _shared(keys: tuple[str, ...], here: tuple[str, ...]) -> int:
-    same = 0
-    for ours, theirs in zip(keys, here, strict=False):
-        if ours != theirs:
-            break
-        same += 1
-    return same
-
-
-def _glimpse(weights: dict[str, Any]) -> str:
-    names = [str(name)[:60] for name in weights]
-    return f"{len(names)} entries: {', '.join(names[:3])}{' ...' if len(names) > 3 else ''}"

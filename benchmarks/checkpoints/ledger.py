@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
+import torch
+
 from benchmarks.checkpoints.card import Card, ResNetArchitecture
+from benchmarks.checkpoints.container import Opened
+from benchmarks.checkpoints.formats.family import Family, Taken
+from benchmarks.checkpoints.names import ZEROS, Tensors
+from benchmarks.checkpoints.recognition import branches_of, walk
 
 
 class Aside(NamedTuple):
@@ -144,3 +151,65 @@ def _numbers(values: tuple[float, ...]) -> str:
 
 def _cut(text: str, length: int = 100) -> str:
     return text if len(text) <= length else text[: length - 4] + " ..."
+
+
+def make_ledger(
+    opened: Opened,
+    family: Family,
+    taken: Taken,
+    tensors: Tensors,
+    card: Card,
+    path: tuple[str, ...],
+) -> Ledger:
+    """One fate for each tensor of the file and each of the network."""
+    full = taken.source_names
+    loaded, fused = {}, {}
+    for name in tensors:
+        parts = [full.get(part, part) for part in tensors.parts(name)]
+        loaded |= {part: name for part in parts if part != ZEROS}
+        if len(parts) > 1:
+            fused[name] = parts
+    here = (*path, *taken.place.path)
+    others = [branch for branch in branches_of(opened) if branch != taken.place.branch]
+    asides: dict[str, int] = {}
+    for keys, name, _ in walk(opened.content):
+        if keys != here:
+            top = ".".join((*keys, name)[: _shared(keys, here) + 1])
+            asides[top] = asides.get(top, 0) + 1
+    parents: Any = opened.content
+    for key in here:
+        for other in parents:
+            if other != key and not isinstance(parents[other], torch.Tensor):
+                asides.setdefault(".".join((*here[: here.index(key)], str(other))), 0)
+        parents = parents[key]
+    for other in taken.beside:
+        asides.setdefault(".".join((*here, other)), 0)
+    branches = {place.path[0] for place in family.places if place.path}
+    return Ledger(
+        source=card.source_name,
+        method=card.method,
+        branch=card.branch,
+        other_branches=tuple(others),
+        prefix=taken.prefix,
+        loaded=loaded,
+        parameters=sum(math.prod(tensors.shape(name)) for name in tensors),
+        card=card,
+        fused=fused,
+        folded={full[name]: target for name, target in taken.folded.items()},
+        made={name: "from facts" if name == "rope.periods" else "not in the file: zero" for name in tensors.made},
+        dropped={full[name]: reason for name, reason in taken.dropped.items()},
+        asides=tuple(
+            Aside(name, count, "other branch" if name.split(".")[0] in branches and count else "training state")
+            for name, count in sorted(asides.items())
+        ),
+        foreign_globals=opened.foreign_globals,
+    )
+
+
+def _shared(keys: tuple[str, ...], here: tuple[str, ...]) -> int:
+    same = 0
+    for ours, theirs in zip(keys, here, strict=False):
+        if ours != theirs:
+            break
+        same += 1
+    return same

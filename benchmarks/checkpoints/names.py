@@ -101,30 +101,46 @@ class Layout:
 
 
 class Tensors(Mapping[str, torch.Tensor]):
-    """Canonical tensors that are put together when they are asked for: a 4 GB file is never held twice."""
+    """Canonical tensors that are put together when they are asked for: a 4 GB file is never held twice.
 
-    def __init__(self, tensors: Mapping[str, torch.Tensor], sources: Mapping[str, Source]) -> None:
-        self._tensors, self._sources = tensors, dict(sorted(sources.items()))
+    ``made``: the few that the layout does not store and that follow from facts.
+    """
+
+    def __init__(
+        self,
+        tensors: Mapping[str, torch.Tensor],
+        sources: Mapping[str, Source],
+        made: Mapping[str, torch.Tensor] | None = None,
+    ) -> None:
+        self.made = dict(made or {})
+        self._tensors, self._sources = tensors, {n: s for n, s in sources.items() if n not in self.made}
 
     def __getitem__(self, name: str) -> torch.Tensor:
+        if name in self.made:
+            return self.made[name]
         parts = self._sources[name].parts
         there = [self._tensors[part] for part in parts if part != ZEROS]
         if len(parts) == 1:
             return there[0]
         if len({(part.shape, part.dtype) for part in there}) != 1:
-            raise InputError(
-                f"the parts {', '.join(parts)} of {name} differ in shape: {[list(t.shape) for t in there]}"
-            )
+            shapes = [list(tensor.shape) for tensor in there]
+            raise InputError(f"the parts {', '.join(parts)} of {name} differ in shape or type: {shapes}")
         return torch.cat([torch.zeros_like(there[0]) if part == ZEROS else self._tensors[part] for part in parts])
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._sources)
+        return iter(sorted((*self._sources, *self.made)))
 
     def __len__(self) -> int:
-        return len(self._sources)
+        return len(self._sources) + len(self.made)
+
+    def parts(self, name: str) -> tuple[str, ...]:
+        """The names in the file that a tensor is put together from; none for one that was made."""
+        return self._sources[name].parts if name in self._sources else ()
 
     def shape(self, name: str) -> tuple[int, ...]:
         """The shape of a tensor, without putting it together."""
+        if name in self.made:
+            return tuple(self.made[name].shape)
         parts = self._sources[name].parts
         first = next(self._tensors[part] for part in parts if part != ZEROS)
         return (first.shape[0] * len(parts), *first.shape[1:]) if first.ndim else ()
