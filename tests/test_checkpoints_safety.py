@@ -143,7 +143,9 @@ def test_a_tensor_that_reaches_beyond_its_values_is_refused(tmp_path):
         def __reduce__(self):
             return torch._utils._rebuild_tensor_v2, (storage, 0, (1 << 40,), (0,), False, OrderedDict())
 
-    storage = torch.arange(4.0).storage()
+    storage = torch.storage.TypedStorage(
+        wrap_storage=torch.arange(4.0).untyped_storage(), dtype=torch.float32, _internal=True
+    )
     for zipped in (True, False):
         torch.save({"x": Lie()}, tmp_path / "x.pth", _use_new_zipfile_serialization=zipped)
         with pytest.raises(InputError, match="larger than its stored values"):
@@ -213,6 +215,18 @@ def hf_folder(folder, shards=0, **changes):
         save_file(part, folder / f"part-{i}.safetensors")
         where |= dict.fromkeys(part, f"part-{i}.safetensors")
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": where}))
+
+
+def test_mean_and_std_come_from_the_preprocessor(tmp_path):
+    hf_folder(tmp_path / "x")
+    plain = convert_in_memory(tmp_path / "x").card
+    assert "ImageNet's are taken" in " ".join(plain.notes)
+    assert plain.provenance["mean"] == "table"
+    aside = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.25, 0.25, 0.25]}
+    (tmp_path / "x" / "preprocessor_config.json").write_text(json.dumps(aside))
+    told = convert_in_memory(tmp_path / "x").card
+    assert (told.mean, told.std, told.provenance["mean"]) == ((0.5,) * 3, (0.25,) * 3, "file")
+    assert told.source_sha256 != plain.source_sha256
 
 
 def test_a_folder_in_shards_is_the_same_network(tmp_path):

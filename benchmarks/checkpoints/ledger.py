@@ -99,15 +99,17 @@ class Ledger:
         if self.fused:
             rows.append(("fused", f"{sum(map(len, self.fused.values()))} of them into {len(self.fused)}"))
         if self.folded:
-            rows.append(("folded", f"{len(self.folded)} tensors into {_cut(', '.join(set(self.folded.values())), 50)}"))
+            rows.append(
+                ("folded", f"{len(self.folded)} tensors into {_cut(', '.join(sorted(set(self.folded.values()))), 50)}")
+            )
         rows += [("made", f"{name}: {what}") for name, what in list(self.made.items())[:2]]
         reasons: dict[str, list[str]] = {}
         for name, reason in self.dropped.items():
             reasons.setdefault(reason, []).append(name)
         rows += [("dropped", f"{len(names)} tensors: {why} ({_cut(names[0], 40)})") for why, names in reasons.items()]
-        rows.append(("not read", _cut(", ".join(self.other_entries) or "nothing")))
+        rows.append(("not read", _cut(", ".join(self.other_entries) or "nothing", 400)))
         named = ", ".join(self.foreign_globals)
-        rows.append(("globals", _cut(named, 80) + "   (named, not run)" if named else "none foreign"))
+        rows.append(("globals", _cut(named, 400) + "   (named, not run)" if named else "none foreign"))
         rows.append(("licence", f"{self.card.licence}   (from: {proof.get('licence', '?')})"))
         rows += [("note", note) for note in self.card.notes]
         if self.target != "canonical":

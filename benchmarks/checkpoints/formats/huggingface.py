@@ -180,6 +180,8 @@ class Transformers(Family):
             facts.learn("file", rope_base=_rope_base(config), image_size=config.get("image_size"))
         self._compare(config, taken)
         aside = opened.preprocessor or {}
+        if "image_mean" not in aside:
+            taken.notes.append("no preprocessor_config.json says mean and std: ImageNet's are taken")
         for fact, name in (("mean", "image_mean"), ("std", "image_std")):
             values = aside.get(name)
             if isinstance(values, list) and len(values) == 3 and all(isinstance(v, (int, float)) for v in values):
