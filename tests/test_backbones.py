@@ -1,12 +1,14 @@
 """The house ViT and canonical checkpoints."""
 
+import math
+
 import pytest
 import torch
 
 from benchmarks.backbones import HouseViT, load_backbone
 from benchmarks.backbones.loading import weight_differences
 from benchmarks.backbones.vit import resize_position_table
-from benchmarks.checkpoints.canonical import read_canonical, write_canonical
+from benchmarks.checkpoints.canonical import read_canonical, write_canonical, write_safetensors
 from benchmarks.checkpoints.card import DINO_RESIZE, Architecture, ResizeRule
 from benchmarks.controls import write_random_control
 from benchmarks.errors import InputError
@@ -67,3 +69,51 @@ def test_prefix_tokens_come_first_and_only_the_class_token_has_a_position():
     assert torch.equal(embedded[0, 0], (module.cls_token + module.pos_embed[:, :1])[0, 0])
     assert torch.equal(embedded[:, 1:4], module.reg_token.expand(2, -1, -1))
     assert module.patch_tokens(torch.randn(2, 3, 16, 24)).shape == (2, 6, 16)
+
+
+def test_values_that_are_no_numbers_are_refused(control, tmp_path):
+    tensors, card = read_canonical(control)
+    tensors["blocks.1.norm1.weight"][3] = float("nan")
+    write_canonical(tmp_path / "nan.safetensors", tensors, card)
+    with pytest.raises(InputError, match=r"blocks\.1\.norm1\.weight holds NaN"):
+        load_backbone(tmp_path / "nan.safetensors")
+
+
+@pytest.mark.parametrize("card", ["[]", "{", '{"card_version": 1, "architecture": 3}', '{"card_version": 2}'])
+def test_a_card_that_is_none_is_refused(card, control, tmp_path):
+    tensors, _ = read_canonical(control)
+    write_safetensors(tmp_path / "x.safetensors", tensors, {"card": card})
+    with pytest.raises(InputError, match="convert the source file again"):
+        load_backbone(tmp_path / "x.safetensors")
+
+
+def test_corners_can_be_aligned():
+    table = torch.arange(9.0).reshape(1, 9, 1)
+    resized = resize_position_table(table, 3, (5, 5), ResizeRule(mode="bilinear", align_corners=True))
+    assert torch.equal(resized[0, [0, 4, 20, 24], 0], torch.tensor([0.0, 2.0, 6.0, 8.0]))
+
+
+@torch.no_grad()
+def test_rotary_attention_is_the_formula():
+    architecture = Architecture(16, 1, 2, 8, 32, class_token=True, registers=2, position="rope")
+    module = HouseViT(architecture, ResizeRule()).eval()
+    module.rope.periods.copy_(torch.tensor([1.0, 3.0]))
+    block, x = module.blocks[0].attn, torch.randn(1, 3 + 6, 16)
+    module.rope.prepare(2, 3)
+    q, k, v = (t.clone() for t in block.qkv(x).reshape(1, 9, 3, 2, 8).permute(2, 0, 3, 1, 4))
+
+    def rotated(heads, row, column):
+        """One token's channels as DINOv3 pairs them: i with i + 4; row angles first, then column angles."""
+        angles = torch.tensor([2 * math.pi * c / p for c in (row, column) for p in (1.0, 3.0)])
+        first, second = heads[..., :4], heads[..., 4:]
+        return torch.cat(
+            [first * angles.cos() - second * angles.sin(), second * angles.cos() + first * angles.sin()], dim=-1
+        )
+
+    for token in range(6):
+        row, column = (token // 3 + 0.5) / 2 * 2 - 1, (token % 3 + 0.5) / 3 * 2 - 1
+        for heads in (q, k):
+            heads[:, :, 3 + token] = rotated(heads[:, :, 3 + token].clone(), row, column)
+    weights = (q @ k.transpose(-2, -1) / 8**0.5).softmax(-1)
+    expected = block.proj((weights @ v).transpose(1, 2).reshape(1, 9, 16))
+    assert torch.allclose(block(x), expected, atol=1e-5)

@@ -1,26 +1,41 @@
-"""Foreign checkpoint in, canonical out: open, take one branch, strip one prefix, recognise, check, write."""
+"""Foreign checkpoint in, canonical out: open, find the weights, recognise, rename, check everything, write."""
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import torch
 
 from benchmarks.checkpoints.canonical import is_canonical, read_canonical, write_canonical
-from benchmarks.checkpoints.card import Card
-from benchmarks.checkpoints.container import open_foreign
-from benchmarks.checkpoints.formats import FAMILIES
-from benchmarks.checkpoints.ledger import Ledger
+from benchmarks.checkpoints.card import Architecture, Card, ResNetArchitecture
+from benchmarks.checkpoints.checks import COUNTER, check, compare_depths
+from benchmarks.checkpoints.container import Opened, open_foreign, require_source
+from benchmarks.checkpoints.facts import depth_of, resnet_architecture, settle_heads, vit_architecture, width_of
+from benchmarks.checkpoints.formats.family import Facts, Family, Finder, Taken
+from benchmarks.checkpoints.ledger import Ledger, make_ledger, one_line
+from benchmarks.checkpoints.names import Source, Tensors
+from benchmarks.checkpoints.positions import rope_periods
+from benchmarks.checkpoints.recognition import armed, at, recognise, refuse
+from benchmarks.checkpoints.shapes import tensor_shapes
+from benchmarks.checkpoints.targets import WRITERS, write_target
 from benchmarks.errors import InputError
 from benchmarks.files import require_file, sha256_of
 
-#: Where weights sit in training files, the best branch first.
-BRANCHES = ("teacher", "state_dict", "model", "student")
-PREFIX = re.compile(r"^(?:_orig_mod\.|module\.)*(?:backbone\.)?")
-SENTINEL = "patch_embed.proj.weight"
+TARGETS = ("canonical", *WRITERS)
+
+
+class Converted(NamedTuple):
+    """A conversion before it is written: canonical tensors (put together when read), card and ledger."""
+
+    tensors: Mapping[str, torch.Tensor]
+    card: Card
+    ledger: Ledger
 
 
 def convert(
@@ -28,50 +43,46 @@ def convert(
     out: str | os.PathLike[str],
     heads: int | None = None,
     branch: str | None = None,
+    target: str = "canonical",
 ) -> Ledger:
-    """Convert ``source`` to the canonical checkpoint ``out`` and return the ledger.
+    """Convert ``source`` to the canonical checkpoint ``out``, or to the layout of ``target``; return the ledger.
 
-    ``heads`` is needed where the file cannot tell; ``branch`` picks another branch than the teacher.
-    Raises :class:`InputError` when the file is not understood whole: no tensor is guessed or ignored.
+    ``heads`` is needed where the file cannot tell; ``branch`` picks another branch than the method's own choice, or
+    names a path of keys. Raises :class:`InputError` when the file is not understood whole: no tensor is guessed
+    or ignored, and nothing is written. For another target (:data:`TARGETS`) the source may be canonical.
     """
-    source = require_file(source, "checkpoint")
-    if is_canonical(source):
+    if target not in TARGETS:
+        raise InputError(f"there is no target {target!r}: {', '.join(TARGETS)} are")
+    if target == "canonical" and is_canonical(source):
         raise InputError(f"{source} is a canonical checkpoint already: use it as it is")
-    opened = open_foreign(source)
-    weights, taken, others = pick_branch(opened.content, branch, str(source))
-    tensors, names, prefix = strip_prefix(weights, str(source))
-    family = next((f for f in FAMILIES if f.recognises(opened.content, tensors)), None)
-    if family is None:
-        raise InputError(f"{source} has a layout that is not known here ({_glimpse(weights)}): FLSL and DINO ViTs are")
-    found = family.describe(opened.content, tensors, heads)
-    card = Card(
-        method=found.method,
-        architecture=found.architecture,
-        resize=found.resize,
-        licence=found.licence,
-        source_name=source.name,
-        source_sha256=sha256_of(source),
-        branch=taken,
-        prefix=prefix,
-        provenance=found.provenance,
-        notes=found.notes,
-    )
-    check_fit(found.tensors, card, str(source))
-    write_canonical(out, found.tensors, card)
-    beside = tuple(k for k in opened.content if k != taken and k not in others) if taken != "whole file" else ()
-    return Ledger(
-        source=source.name,
-        method=found.method,
-        branch=taken,
-        other_branches=others,
-        prefix=prefix,
-        loaded={names[name]: name for name in found.tensors},
-        dropped={names[name]: reason for name, reason in found.dropped.items()},
-        other_entries=beside,
-        foreign_globals=opened.foreign_globals,
-        parameters=sum(tensor.numel() for tensor in found.tensors.values()),
-        card=card,
-    )
+    converted = _from_canonical(source, heads, branch) if is_canonical(source) else None
+    tensors, card, ledger = converted or convert_in_memory(source, heads, branch)
+    if target == "canonical":
+        write_canonical(out, tensors, card)
+        return ledger
+    notes = write_target(target, out, tensors, card)
+    return dataclasses.replace(ledger, target=target, target_notes=tuple(notes))
+
+
+def _from_canonical(source: str | os.PathLike[str], heads: int | None, branch: str | None) -> Converted:
+    """A canonical file as the source of another target."""
+    tensors, card = read_canonical(source)
+    check_heads(source, card, heads)
+    if branch is not None:
+        raise InputError(f"{source} is a canonical checkpoint and has no branches: leave --branch out")
+    names = {name: name for name in tensors}
+    values = sum(tensor.numel() for tensor in tensors.values())
+    return Converted(tensors, card, Ledger(Path(source).name, card.method, "canonical", (), "", names, values, card))
+
+
+def convert_in_memory(source: str | os.PathLike[str], heads: int | None = None, branch: str | None = None) -> Converted:
+    """What :func:`convert` writes, checked in the same way."""
+    source = require_source(source)
+    try:
+        return _convert(source, open_foreign(source), heads, branch)
+    except InputError as error:
+        line = one_line(str(error))
+        raise InputError(line if str(source) in line else f"{source}: {line}") from error
 
 
 def canonical(
@@ -81,60 +92,104 @@ def canonical(
 
     The default cache is ``runs/converted``. A canonical file's own heads stand: other ``heads`` are refused.
     """
-    path = require_file(path, "checkpoint")
+    path = require_source(path)
     if is_canonical(path):
-        own = read_canonical(path)[1].architecture.num_heads
-        if heads not in (None, own):
-            raise InputError(f"{path} says {own} heads, but --heads {heads} was given: convert the source file again")
+        check_heads(path, read_canonical(path)[1], heads)
         return path
     folder = Path(cache_dir or "runs/converted")
-    target = folder / f"{path.stem}-{sha256_of(path)[:12]}{f'-{heads}heads' if heads else ''}.safetensors"
+    content = source_digest(open_foreign(path).files)[:12]
+    target = folder / f"{path.stem}-{content}{f'-{heads}heads' if heads else ''}.safetensors"
     if not is_canonical(target):
         convert(path, target, heads)
     return target
 
 
-def pick_branch(content: Any, branch: str | None, where: str) -> tuple[dict[str, Any], str, tuple[str, ...]]:
-    """The dict with the weights, its name, and the names of the branches left aside."""
-    if not isinstance(content, dict):
-        raise InputError(f"{where} holds a {type(content).__name__}, not a dict of tensors")
-    there = tuple(name for name in BRANCHES if isinstance(content.get(name), dict))
-    if branch is not None:
-        if not isinstance(content.get(branch), dict):
+def check_heads(path: str | os.PathLike[str], card: Card, heads: int | None) -> None:
+    """:class:`InputError` when ``heads`` were given and a canonical file says another number."""
+    own = getattr(card.architecture, "num_heads", None)
+    if heads not in (None, own):
+        raise InputError(f"{path} says {own} heads, but --heads {heads} was given: convert the source file again")
+
+
+def source_digest(files: tuple[Path, ...]) -> str:
+    """The sha256 of a source: of its file, or of its files' digests in order."""
+    digests = [sha256_of(require_file(file, "checkpoint")) for file in files]
+    if len(digests) == 1:
+        return digests[0]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def _convert(source: Path, opened: Opened, heads: int | None, branch: str | None) -> Converted:
+    if not isinstance(opened.content, dict):
+        raise InputError(f"it holds a {type(opened.content).__name__}, not a dict of tensors")
+    refuse(opened)
+    family, taken, path = recognise(opened, branch)
+    within = opened._replace(content=at(opened.content, path))
+    if taken.clashes:
+        first, second = taken.clashes[0]
+        raise InputError(f"{first} and {second} become the same tensor")
+    mark = taken.tensors[family.layout.sentinel]
+    if mark.ndim != family.layout.axes or not mark.numel():
+        raise InputError(f"{taken.prefix}{family.layout.sentinel} has shape {list(mark.shape)}: the file is damaged")
+    family.prepare(within, taken)
+    facts = family.facts(within, taken)
+    taken.notes += [f"the file names {name}, which runs code when unpickled; it was not run" for name in armed(opened)]
+    names = rename(family, taken)
+    architecture, made = _network(family, facts, Tensors(taken.tensors, names), heads)
+    if family.kind == "vit":
+        compare_depths(family, taken, Finder(within), architecture.depth)
+    tensors = Tensors(taken.tensors, names, made)
+    check(tensors, tensor_shapes(architecture), taken, family)
+    facts.provenance.setdefault("architecture", "inferred")
+    card = Card(
+        method=facts.method,
+        architecture=architecture,
+        resize=facts.resize,
+        mean=facts.mean,
+        std=facts.std,
+        licence=facts.licence,
+        source_name=source.name,
+        source_sha256=source_digest(opened.files),
+        branch=".".join((*path, taken.place.branch)) if path else taken.place.branch,
+        prefix=taken.prefix,
+        provenance={name: where for name, where in facts.provenance.items() if name != "rope_base"},
+        notes=tuple(taken.notes),
+    )
+    return Converted(tensors, card, make_ledger(opened, family, taken, tensors, card, path))
+
+
+def rename(family: Family, taken: Taken) -> dict[str, Source]:
+    """Canonical name -> its source names; what the family has no place for is dropped with a reason, or an error."""
+    names, unknown = family.layout.find(taken.tensors)
+    for name in unknown:
+        reason = next((why for pattern, why in family.drops.items() if re.match(pattern, name)), None)
+        if reason is None:
             raise InputError(
-                f"{where} has no branch {branch!r}: there {'are ' + ', '.join(there) if there else 'is none'}"
+                f"{taken.source_names[name]} is no part of a {family.method} network that is known here: "
+                "nothing is dropped without a reason, so nothing is converted"
             )
-        return content[branch], branch, tuple(name for name in there if name != branch)
-    if there:
-        return content[there[0]], there[0], there[1:]
-    return content, "whole file", ()
+        taken.drop(name, reason)
+    return names
 
 
-def strip_prefix(weights: dict[str, Any], where: str) -> tuple[dict[str, torch.Tensor], dict[str, str], str]:
-    """Tensors by stripped name, stripped name -> source name, and the prefix of the backbone."""
-    strays = [name for name, value in weights.items() if not isinstance(value, torch.Tensor)]
-    if strays or not weights:
-        raise InputError(f"{where}: no plain dict of tensors ({_glimpse(weights)}): name the branch with --branch")
-    names: dict[str, str] = {}
-    for name in weights:
-        stripped = PREFIX.sub("", name)
-        if stripped in names:
-            raise InputError(f"{where}: {name} and {names[stripped]} become the same tensor")
-        names[stripped] = name
-    if SENTINEL not in names:
-        raise InputError(f"{where} has a layout that is not known here ({_glimpse(weights)}): FLSL and DINO ViTs are")
-    prefix = names[SENTINEL].removesuffix(SENTINEL)
-    return {name: weights[source] for name, source in names.items()}, names, prefix
-
-
-def check_fit(tensors: dict[str, torch.Tensor], card: Card, where: str) -> None:
-    """Build the network of the card and load the tensors: every name once on both sides, every shape equal."""
-    from benchmarks.backbones.loading import load_exactly
-    from benchmarks.backbones.vit import HouseViT
-
-    load_exactly(HouseViT(card.architecture, card.resize), tensors, where)
-
-
-def _glimpse(weights: dict[str, Any]) -> str:
-    names = [str(name) for name in weights]
-    return f"{len(names)} entries: {', '.join(names[:3])}{' ...' if len(names) > 3 else ''}"
+def _network(
+    family: Family, facts: Facts, tensors: Tensors, heads: int | None
+) -> tuple[Architecture | ResNetArchitecture, dict[str, torch.Tensor]]:
+    """The architecture, and the tensors of it that the layout does not store."""
+    if family.kind == "resnet":
+        if heads is not None:
+            raise InputError(f"--heads {heads} was given, but this is a ResNet ({family.method}), which has none")
+        resnet = resnet_architecture(tensors, facts)
+        counters = [name for name in tensor_shapes(resnet).keys() - tensors.keys() if name.endswith(COUNTER)]
+        return resnet, {name: torch.zeros((), dtype=torch.int64) for name in counters}
+    if heads is not None and heads < 1:
+        raise InputError(f"--heads {heads}: a positive number is needed")
+    width = width_of(tensors)
+    settle_heads(family, facts, width, depth_of(tensors), heads)
+    made: dict[str, torch.Tensor] = {}
+    if facts.rope_base is not None:
+        made["rope.periods"] = rope_periods(facts.rope_base, width // facts.heads)
+    for name in facts.zero_bias:
+        if name not in tensors:
+            made[name] = torch.zeros(width, dtype=tensors["patch_embed.proj.weight"].dtype)
+    return vit_architecture(tensors, facts), made

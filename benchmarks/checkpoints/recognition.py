@@ -1,0 +1,109 @@
+"""Which family a file is of, where its weights sit, and whether it is of a layout that cannot be converted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from benchmarks.checkpoints.container import SHARD_ADVICE, SHARD_MARKS, Opened
+from benchmarks.checkpoints.formats import all_formats
+from benchmarks.checkpoints.formats.family import WRAPPERS, Family, Finder, Place, Refusal, Taken
+from benchmarks.checkpoints.inert import Inert
+from benchmarks.errors import InputError
+
+
+def refuse(opened: Opened) -> None:
+    """:class:`InputError` when the file is of a layout that is known and cannot be converted."""
+    names = {WRAPPERS.sub("", name) for _, name, _ in walk(opened.content)}
+    kind = opened.content.get("type")
+    if any(SHARD_MARKS.search(name) for name in names) or kind in ("shard", "shard_list", "slice", "slice_list"):
+        raise InputError(f"it is not usable: {SHARD_ADVICE}")
+    for refusal in all_formats():
+        if isinstance(refusal, Refusal) and refusal.recognises(names, opened.config or {}):
+            raise InputError(f"this is {refusal.method}, which is not converted: {refusal.reason}")
+
+
+def recognise(opened: Opened, branch: str | None) -> tuple[Family, Taken, tuple[str, ...]]:
+    """The family, its weights, and the keys that led to the dict in which they were found.
+
+    ``branch`` is the name of a place (with or without the container before it), or keys joined by dots.
+    """
+    found = _recognise_in(Finder(opened), branch)
+    if found is not None:
+        return *found, ()
+    if branch is not None:
+        path = tuple(branch.split("."))
+        inner = at(opened.content, path)
+        if isinstance(inner, dict) and (found := _recognise_in(Finder(opened._replace(content=inner)), None)):
+            return *found, path
+        there = ", ".join(branches_of(opened)) or "none that is known"
+        raise InputError(f"there is no branch {branch!r} with weights that are known here; there is: {there}")
+    raise InputError(
+        f"its layout is not known here ({_glimpse(opened.content)}): docs/checkpoints.md lists the layouts that are"
+    )
+
+
+def _recognise_in(finder: Finder, branch: str | None) -> tuple[Family, Taken] | None:
+    for family, place in places(finder):
+        if branch is None or branch in place.spellings():
+            taken = finder.take(place, family.layout)
+            if taken is not None and family.recognises(finder.opened, taken):
+                return family, taken
+    return None
+
+
+def places(finder: Finder) -> Iterator[tuple[Family, Place]]:
+    """Every place of any family where this file has weights, the most specific family first."""
+    for family in all_formats():
+        for place in () if isinstance(family, Refusal) else family.places:
+            if finder.has(place, family.layout):
+                yield family, place
+
+
+def branches_of(opened: Opened) -> list[str]:
+    """The branches with weights that some family knows."""
+    return list(dict.fromkeys(place.branch for _, place in places(Finder(opened))))
+
+
+def armed(opened: Opened) -> list[str]:
+    """Foreign globals that would do something when called."""
+    modules = ("os", "posix", "nt", "subprocess", "builtins", "__builtin__", "sys", "shutil", "socket", "runpy", "pty")
+    return [name for name in opened.foreign_globals if name.split(".")[0] in modules]
+
+
+def walk(content: Any) -> Iterator[tuple[tuple[str, ...], str, torch.Tensor]]:
+    """Every tensor in nested containers: the keys that lead to it, its name, itself. Each container is seen once."""
+    seen: set[int] = set()
+    waiting: list[tuple[tuple[str, ...], Any]] = [((), content)]
+    while waiting:
+        path, holder = waiting.pop()
+        if id(holder) in seen:
+            continue
+        seen.add(id(holder))
+        if isinstance(holder, dict):
+            items = list(holder.items())
+        elif isinstance(holder, (list, tuple)):
+            items = list(enumerate(holder))
+        elif isinstance(holder, Inert):
+            items = list(vars(holder).items())
+        else:
+            continue
+        for key, value in items:
+            if isinstance(value, torch.Tensor):
+                yield path, str(key), value
+            elif isinstance(value, (dict, list, tuple, Inert)):
+                waiting.append(((*path, str(key)), value))
+
+
+def at(content: Any, path: tuple[str, ...]) -> Any:
+    """What lies at the end of a path of keys; None when nothing does."""
+    for key in path:
+        content = content.get(key) if isinstance(content, dict) else None
+    return content
+
+
+def _glimpse(weights: dict[str, Any]) -> str:
+    names = [str(name)[:60] for name in weights]
+    return f"{len(names)} entries: {', '.join(names[:3])}{' ...' if len(names) > 3 else ''}"
