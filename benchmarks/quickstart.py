@@ -18,7 +18,7 @@ from benchmarks.coco.run import run as run_coco
 from benchmarks.davis.dataset import find_root as find_davis
 from benchmarks.davis.dataset import list_masks, open_video, read_frame, read_mask, sequence_names
 from benchmarks.davis.pictures import write_strip
-from benchmarks.davis.propagation import Protocol
+from benchmarks.davis.protocol import MINI as SMALL_DAVIS
 from benchmarks.davis.run import evaluate_checkpoint as run_davis
 from benchmarks.errors import InputError
 from benchmarks.figures.attention import write_query_attention
@@ -27,9 +27,6 @@ from benchmarks.knn.dataset import find_root as find_imagenet
 from benchmarks.knn.dataset import read_split
 from benchmarks.knn.run import evaluate_checkpoint as run_knn
 from benchmarks.records import fingerprint, make_record, write_record
-
-#: DAVIS at 192 pixels instead of 480: the shapes world's videos are that high, and two cores do it in seconds.
-SMALL_DAVIS = Protocol(name="davis2017-192p (mini)", short_side=192)
 
 
 @dataclass(frozen=True)
