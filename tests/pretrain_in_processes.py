@@ -9,10 +9,9 @@ import sys
 
 import torch
 import torch.distributed as dist
-from torch.nn.parallel import DistributedDataParallel
 
 from pretrain.config import load_config
-from pretrain.distributed import Processes, mean_over_processes
+from pretrain.distributed import mean_over_processes
 from pretrain.trainer import Trainer
 
 VARIANTS = {
@@ -33,11 +32,8 @@ def main() -> None:
             batch = next(int(v.split("=")[1]) for v in values if v.startswith("run.batch="))
             values.append(f"run.batch={batch // 2}")
         trainer = Trainer(load_config(config, values))
-        trainer.progress = None
         if trainer.work.objective.center is not None:
             trainer.work.objective.center.add_(torch.linspace(-0.1, 0.1, trainer.work.objective.center.numel()))
-        if isinstance(trainer.work.wrapped, DistributedDataParallel):
-            assert Processes(trainer.device).world == trainer.world
         parts = next(trainer._steps())
         weights = [part.query_count for part in parts]
         mean = trainer.processes.sum(sum(weights))[0] / trainer.world
