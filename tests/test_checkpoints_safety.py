@@ -376,6 +376,7 @@ def outcome(path, heads):
         line = str(error)
         assert 20 < len(line) < 1000
         assert len(line.splitlines()) == 1
+        assert "contradicts itself" not in line  # the net below all checks: each of these should have a line of its own
         return "refused"
 
 

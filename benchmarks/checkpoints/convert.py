@@ -83,6 +83,10 @@ def convert_in_memory(source: str | os.PathLike[str], heads: int | None = None, 
     except InputError as error:
         line = one_line(str(error))
         raise InputError(line if str(source) in line else f"{source}: {line}") from error
+    except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        # Names, shapes and types in a foreign file can be combined in more ways than the checks foresee.
+        line = one_line(f"{type(error).__name__}: {error}")
+        raise InputError(f"{source}: its content contradicts itself ({line}): it is damaged") from error
 
 
 def canonical(

@@ -20,7 +20,7 @@ class Franca(DinoV2):
         gated = any(name.endswith("mlp.w12.weight") for name in names)
         chunked = any(CHUNKED.fullmatch(name) for name in names)
         table = names.get("pos_embed")
-        return gated and chunked and table is not None and table.shape[-1] != 1536
+        return gated and chunked and table is not None and table.ndim == 3 and table.shape[-1] != 1536
 
 
 FAMILIES = (Franca(),)
