@@ -91,7 +91,6 @@ def test_a_still_video_keeps_its_mask_with_class_token_and_registers(protocol, s
 def test_a_resnet_gives_its_third_stage_at_stride_8():
     pytest.importorskip("benchmarks.backbones.resnet", reason="no ResNet in the house yet")
     from benchmarks.backbones.resnet import HouseResNet
-
     from benchmarks.checkpoints.card import ResNetArchitecture
 
     torch.manual_seed(0)
