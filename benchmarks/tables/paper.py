@@ -64,13 +64,15 @@ class Line:
 def lines(table: Table, records: Sequence[dict[str, Any]]) -> list[Line]:
     """Every row of the paper, with our runs of that method and backbone beside it, then our other runs.
 
-    Only runs of scale ``paper`` are held against the paper. Seeds of one checkpoint are averaged.
+    Only runs of scale ``paper`` are held against the paper. Seeds of one checkpoint are averaged; of a seed that was
+    run again the newest record counts (``records`` are oldest first).
     """
-    groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    seeds: dict[tuple[str, str, str], dict[int, dict[str, Any]]] = {}
     for record in records:
         if record["benchmark"] == table.benchmark:
             key = (record["scale"], record["checkpoint"]["sha256"], record["name"])
-            groups.setdefault(key, []).append(record)
+            seeds.setdefault(key, {})[record["seed"]] = record
+    groups = {key: list(members.values()) for key, members in seeds.items()}
     found, used = [], set()
     for row in table.rows:
         mine = [key for key, members in groups.items() if key[0] == "paper" and _is_of(members[0], row)]
