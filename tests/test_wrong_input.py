@@ -1,11 +1,10 @@
 """Unusable input to each command: exit code 2, one line that says what, where and what to do, nothing written."""
 
-import runpy
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from in_process import run_tool
 
 from benchmarks import shapes
 from benchmarks.controls import write_random_control
@@ -29,17 +28,13 @@ def good(tmp_path):
     return tmp_path
 
 
-def line_of(capsys, monkeypatch, program, *arguments):
-    """Run a command in this process; it must end with code 2 and one line. Returns that line."""
-    monkeypatch.setattr(sys, "argv", [program, *map(str, arguments)])
-    path = ROOT / "tools" / program if program.endswith(".py") else ROOT / program / "__main__.py"
-    with pytest.raises(SystemExit) as stop:
-        runpy.run_path(str(path), run_name="__main__")
-    error = capsys.readouterr().err
-    assert stop.value.code == 2, error
-    lines = [line for line in error.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1, error
-    assert "Traceback" not in error
+def line_of(program, *arguments):
+    """Run a command; it must end with code 2 and one line. Returns that line."""
+    done = run_tool("../pretrain/__main__.py" if program == "pretrain" else program, *arguments)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, done.stderr
     return lines[0]
 
 
@@ -92,26 +87,26 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_one_line_and_exit_code_2(case, good, world, capsys, monkeypatch):
+def test_one_line_and_exit_code_2(case, good, world):
     program, *arguments, expected = (part.format(good=good, world=world) for part in CASES[case])
     if program == "quickstart.py":
         pytest.importorskip("mmcv.ops", reason="needs mmcv with its operators")
-    assert expected in line_of(capsys, monkeypatch, program, *arguments)
+    assert expected in line_of(program, *arguments)
     assert not list(good.glob("out*.*"))
 
 
-def test_annotations_without_their_images_stop_the_demo_before_it_trains(good, capsys, monkeypatch):
+def test_annotations_without_their_images_stop_the_demo_before_it_trains(good):
     pytest.importorskip("mmcv.ops", reason="needs mmcv with its operators")
     shapes.write_world(good / "data", "tiny", 0, ("coco", "davis", "imagenet"))
     for picture in (good / "data/coco/val2017").iterdir():
         picture.unlink()
-    line = line_of(capsys, monkeypatch, "quickstart.py", "--data-root", good / "data", "--out", good / "demo")
+    line = line_of("quickstart.py", "--data-root", good / "data", "--out", good / "demo")
     assert "8 of 8 images of" in line
     assert not (good / "demo").exists()
 
 
 @pytest.mark.parametrize("victim", ["imagenet/val", "davis/DAVIS/JPEGImages"])
-def test_a_truncated_jpeg_is_named(victim, good, capsys, monkeypatch):
+def test_a_truncated_jpeg_is_named(victim, good):
     shapes.write_world(good / "data", "tiny", 0, ("davis", "imagenet"))
     picture = sorted(p for p in (good / "data" / victim).rglob("*") if p.suffix.lower() in (".jpg", ".jpeg"))[-1]
     picture.write_bytes(picture.read_bytes()[:500])
@@ -121,5 +116,5 @@ def test_a_truncated_jpeg_is_named(victim, good, capsys, monkeypatch):
     else:
         root = ("--davis-root", good / "data", "--out", good / "out", "--short-side", 96, "--size-multiple", 32)
         command = ("propagate_davis.py", *checkpoint, *root, "--sequences", picture.parent.name)
-    assert picture.name in line_of(capsys, monkeypatch, *command)
+    assert picture.name in line_of(*command)
     assert not (good / "out.json").exists()
