@@ -76,7 +76,7 @@ def run_seed(seed: int, out: Path, arguments: argparse.Namespace) -> list[dict[s
 def pretrain(data: DataSets, seed: int, out: Path, epochs: int) -> Path:
     """Run ``python -m pretrain`` on the detector's training images; returns the training file."""
     batch = min(32, data.coco.train_images)
-    command = [sys.executable, "-m", "pretrain", str(ROOT / "pretrain" / "configs" / "mini.yaml")]
+    command = [sys.executable, "-m", "pretrain", str(ROOT / "pretrain" / "configs" / "shapes.yaml")]
     command += [f"data.root={data.coco.path / 'train2017'}", f"run.out={out}", f"run.seed={seed}"]
     command += [f"run.epochs={epochs}", f"run.batch={batch}"]
     code = subprocess.run(command, check=False).returncode
