@@ -15,7 +15,8 @@ from tqdm import tqdm
 from benchmarks.errors import InputError
 from benchmarks.files import require_file
 
-REGISTRATIONS = ["benchmarks.engines.mmdet_backbone", "benchmarks.engines.mmdet_hooks"]
+#: What the commands call a launcher -> what mmengine calls it.
+LAUNCHERS = {"none": "none", "torchrun": "pytorch", "slurm": "slurm"}
 
 
 def require_mmdet() -> None:
@@ -27,6 +28,11 @@ def require_mmdet() -> None:
         raise InputError(f"mmdet cannot be used ({error}): install requirements.txt as the Makefile does") from error
 
 
+def device_name() -> str:
+    """What mmengine trains on here: the first GPU's name, or ``cpu``."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+
+
 def train(
     config_file: str | os.PathLike[str],
     checkpoint: str | os.PathLike[str],
@@ -35,11 +41,13 @@ def train(
     seed: int,
     resume: bool = True,
     progress: bool = True,
+    launcher: str = "none",
 ):
     """Train a detector with verified loading; return mmengine's runner after its last iteration.
 
     ``changes`` are dotted config keys. A run that finds its own snapshot in ``out`` goes on from it. The
-    data must have been checked before: mmdet reads it lazily.
+    data must have been checked before: mmdet reads it lazily. ``launcher`` is who started this process: none,
+    torchrun or slurm.
     """
     require_mmdet()
     from mmengine.config import Config
@@ -51,6 +59,7 @@ def train(
     config.merge_from_dict(
         {
             "work_dir": str(out),
+            "launcher": LAUNCHERS[launcher],
             "model.backbone.checkpoint": str(checkpoint),
             "randomness": {"seed": seed, "deterministic": True},
             "resume": resume and snapshot.exists(),
@@ -59,8 +68,14 @@ def train(
         }
     )
     for hook in config.custom_hooks:
-        if hook["type"] == "LossLog":
+        if hook["type"] in ("LossLog", "TestBar"):
             hook["progress"] = progress
+    if launcher == "torchrun" and not torch.cuda.is_available():
+        # mmengine takes it for granted that every process has a GPU.
+        wrapper = {"type": "MMDistributedDataParallel", "broadcast_buffers": False, "device_ids": None}
+        config.model_wrapper_cfg = wrapper
+        if not torch.distributed.is_initialized():
+            torch.distributed.init_process_group("gloo")
     try:
         runner = Runner.from_cfg(config)
         runner.train()
@@ -69,11 +84,19 @@ def train(
     return runner
 
 
+def test(runner) -> dict[str, float]:
+    """The metrics of a trained runner by its config's own evaluator on its config's test data."""
+    try:
+        return runner.test()
+    except InputError as error:
+        raise InputError(_own_line(error)) from None
+
+
 def detect(runner, dataloader_config: dict[str, Any], progress: bool = True) -> list[dict[str, Any]]:
     """Detections of a trained runner on a data set, in COCO's result format.
 
     Each is ``image_id``, ``category_id`` (the annotation file's own), ``bbox`` [x, y, w, h] in pixels of the
-    original image, ``score`` and ``segmentation`` (RLE).
+    original image, ``score`` and, from a detector with masks, ``segmentation`` (RLE).
     """
     from pycocotools import mask as rle
 
@@ -86,10 +109,10 @@ def detect(runner, dataloader_config: dict[str, Any], progress: bool = True) -> 
             samples = model.test_step(batch)
         for sample in samples:
             instances = sample.pred_instances.cpu().numpy()
+            masks = instances.masks if "masks" in instances else [None] * len(instances)
             for box, score, label, mask in zip(
-                instances.bboxes, instances.scores, instances.labels, instances.masks, strict=True
+                instances.bboxes, instances.scores, instances.labels, masks, strict=True
             ):
-                encoded = rle.encode(np.asfortranarray(mask, dtype=np.uint8))
                 left, top, right, bottom = map(float, box)
                 found.append(
                     {
@@ -97,9 +120,11 @@ def detect(runner, dataloader_config: dict[str, Any], progress: bool = True) -> 
                         "category_id": int(categories[label]),
                         "bbox": [left, top, right - left, bottom - top],
                         "score": float(score),
-                        "segmentation": {"size": encoded["size"], "counts": encoded["counts"].decode()},
                     }
                 )
+                if mask is not None:
+                    encoded = rle.encode(np.asfortranarray(mask, dtype=np.uint8))
+                    found[-1]["segmentation"] = {"size": encoded["size"], "counts": encoded["counts"].decode()}
     return found
 
 

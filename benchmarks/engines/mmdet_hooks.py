@@ -68,6 +68,24 @@ class LossLog(Hook):
         self.bar.close()
 
 
+@HOOKS.register_module()
+class TestBar(Hook):
+    """A progress bar over the test data."""
+
+    def __init__(self, progress: bool = True) -> None:
+        self.progress = progress
+
+    def before_test(self, runner) -> None:
+        batches = len(runner.test_dataloader)
+        self.bar = tqdm(total=batches, desc="detections", unit="batch", disable=not self.progress)
+
+    def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        self.bar.update()
+
+    def after_test(self, runner) -> None:
+        self.bar.close()
+
+
 @TRANSFORMS.register_module()
 class LoadWholeImage(BaseTransform):
     """Decodes ``img_path`` as BGR uint8, upright by its EXIF tag; a truncated file is an error, not half grey."""

@@ -1,0 +1,170 @@
+"""UAVDT's layout, checked before a run reads it, and the same as COCO annotation files for the engines."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from benchmarks.errors import InputError
+from benchmarks.files import require_folder, write_text
+from benchmarks.uavdt.rows import (
+    BOX,
+    CATEGORY,
+    FRAME,
+    IGNORE_COLUMNS,
+    OCCLUSION,
+    OUT_OF_VIEW,
+    TARGET,
+    TRUTH_COLUMNS,
+    read_rows,
+    refuse_beyond,
+)
+from benchmarks.uavdt.sequences import TEST_FRAMES, TRAIN_SEQUENCES
+
+FRAMES, GROUND_TRUTH = "UAV-benchmark-M", "UAV-benchmark-MOTD_v1.0/GT"
+CLASSES = {3: ("car", "truck", "bus"), 1: ("vehicle",)}
+
+
+@dataclass(frozen=True)
+class UavdtRoot:
+    """A folder in UAVDT's layout, and its official sequences by split with their numbers of frames."""
+
+    path: Path
+    train: dict[str, int]
+    test: dict[str, int]
+
+    @property
+    def ground_truth(self) -> Path:
+        return self.path / GROUND_TRUTH
+
+    def split(self, name: str) -> dict[str, int]:
+        """Sequence -> frames of ``train`` or ``test``."""
+        return {"train": self.train, "test": self.test}[name]
+
+    def frame(self, sequence: str, number: int) -> Path:
+        return self.path / frame_name(sequence, number)
+
+    def text_files(self) -> list[Path]:
+        """The files that say what is in the frames, of all its sequences."""
+        suffixes = ("_gt_whole", "_gt_ignore")
+        return [self.ground_truth / f"{name}{suffix}.txt" for name in (*self.train, *self.test) for suffix in suffixes]
+
+
+def frame_name(sequence: str, number: int) -> str:
+    """Where frame ``number``, from 1, lies in the data set."""
+    return f"{FRAMES}/{sequence}/img{number:06d}.jpg"
+
+
+def open_uavdt(root: str | os.PathLike[str], whole: bool = True) -> UavdtRoot:
+    """Find and check UAVDT at ``root`` or ``root/uavdt``; :class:`InputError` names the fault.
+
+    With ``whole`` all 50 sequences must be there, the test sequences at their official lengths; else those that
+    are there are taken, at least one of each split.
+    """
+    root = require_folder(root, "UAVDT folder")
+    path = root / "uavdt" if (root / "uavdt").is_dir() else root
+    if not (path / FRAMES).is_dir() or not (path / GROUND_TRUTH).is_dir():
+        raise InputError(f"{path} has no {FRAMES}/ or no {GROUND_TRUTH}/: point to a folder in UAVDT's layout")
+    splits = []
+    for split, names in (("training", TRAIN_SEQUENCES), ("test", tuple(TEST_FRAMES))):
+        found = {name: _count_frames(path, name) for name in names if (path / FRAMES / name).is_dir()}
+        missing = [name for name in names if name not in found]
+        if missing and (whole or not found):
+            raise InputError(
+                f"{path / FRAMES} lacks {len(missing)} of {len(names)} {split} sequences, such as {missing[0]}: "
+                "check the data with tools/prepare_data.py uavdt"
+            )
+        for name, frames in found.items():
+            if whole and frames != TEST_FRAMES.get(name, frames):
+                raise InputError(f"{path / FRAMES / name} has {frames} frames, officially {TEST_FRAMES[name]}")
+        splits.append(found)
+    return UavdtRoot(path, *splits)
+
+
+def write_coco(
+    data: UavdtRoot, split: str, target: str | os.PathLike[str], classes: int = 3, progress: bool = True
+) -> dict[str, int]:
+    """Write one split as a COCO annotation file; returns how many images, annotated images, objects, regions it has.
+
+    Every frame is an image, also one without objects, and every row of ``_gt_whole`` an object: nothing is clipped,
+    merged or left out. Categories are UAVDT's three, or one for all. Regions of ``_gt_ignore`` are annotations with
+    ``iscrowd`` 1, which is how engines know places to leave alone; their category, the first, means nothing.
+    ``file_name`` is relative to the data set's folder. ``area`` is the box's; there are no masks.
+    """
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    counts = {"objects": 0, "regions": 0}
+    for name, length in tqdm(data.split(split).items(), desc=f"uavdt {split}", leave=False, disable=not progress):
+        first = len(images) + 1
+        for number in range(1, length + 1):
+            width, height = _size(data.frame(name, number))
+            images.append(
+                {
+                    "id": len(images) + 1,
+                    "file_name": frame_name(name, number),
+                    "width": width,
+                    "height": height,
+                    "sequence": name,
+                    "frame": number,
+                }
+            )
+        objects = _read(data, name, "_gt_whole", TRUTH_COLUMNS, length)
+        unknown = ~np.isin(objects[:, CATEGORY], (1, 2, 3))
+        if unknown.any():
+            raise InputError(f"{data.ground_truth / name}_gt_whole.txt has categories other than 1, 2 and 3")
+        regions = _read(data, name, "_gt_ignore", IGNORE_COLUMNS, length)
+        for rows, crowd in ((objects, 0), (regions, 1)):
+            for row in rows:
+                box = row[BOX].tolist()
+                annotation = {
+                    "id": len(annotations) + 1,
+                    "image_id": first + int(row[FRAME]) - 1,
+                    "category_id": int(row[CATEGORY]) if classes == 3 and not crowd else 1,
+                    "bbox": box,
+                    "area": box[2] * box[3],
+                    "iscrowd": crowd,
+                    "target": int(row[TARGET]),
+                }
+                if not crowd:
+                    annotation |= {"out_of_view": int(row[OUT_OF_VIEW]), "occlusion": int(row[OCCLUSION])}
+                annotations.append(annotation)
+        counts["objects"] += len(objects)
+        counts["regions"] += len(regions)
+    counts |= {"images": len(images), "annotated": len({annotation["image_id"] for annotation in annotations})}
+    categories = [{"id": number, "name": name} for number, name in enumerate(CLASSES[classes], start=1)]
+    # Compact: indented, the training set would take 200 MB.
+    write_text(target, json.dumps({"images": images, "annotations": annotations, "categories": categories}))
+    return counts
+
+
+def _count_frames(path: Path, sequence: str) -> int:
+    """How many frames a sequence has; they must count from 1 without a gap."""
+    frames = {file.name for file in (path / FRAMES / sequence).glob("img*.jpg")}
+    for number in range(1, len(frames) + 1):
+        if Path(frame_name(sequence, number)).name not in frames:
+            raise InputError(f"{path / frame_name(sequence, number)} is missing among {len(frames)} frames")
+    if not frames:
+        raise InputError(f"{path / FRAMES / sequence} has no frames img000001.jpg, ...: unpack {FRAMES}.zip again")
+    return len(frames)
+
+
+def _read(data: UavdtRoot, name: str, suffix: str, columns: int, length: int) -> np.ndarray:
+    path = data.ground_truth / f"{name}{suffix}.txt"
+    rows = read_rows(path, columns, "ground truth file")
+    refuse_beyond(path, rows, length)
+    return rows
+
+
+def _size(path: Path) -> tuple[int, int]:
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except OSError as error:
+        raise InputError(f"{path} is no image ({error}): copy it again") from error

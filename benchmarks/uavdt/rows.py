@@ -1,0 +1,115 @@
+"""The text files of UAVDT's toolkit: rows of numbers, read with the file and the row of any fault, and written.
+
+``Mxxxx_gt_whole.txt``  frame, id, left, top, width, height, out of view, occlusion, category
+``Mxxxx_gt_ignore.txt`` frame, id, left, top, width, height, and three more that nothing reads
+``Mxxxx.txt``           detections: frame, id, left, top, width, height, score, and more that nothing reads
+
+Frames count from 1. Commas or white space part the numbers, as MATLAB's ``load`` takes either.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.errors import InputError
+from benchmarks.files import require_file, write_text
+
+FRAME, TARGET, LEFT, TOP, WIDTH, HEIGHT = range(6)
+SCORE = 6  # of a detection
+OUT_OF_VIEW, OCCLUSION, CATEGORY = 6, 7, 8  # of an object
+BOX, SIZE = slice(LEFT, HEIGHT + 1), slice(WIDTH, HEIGHT + 1)
+TRUTH_COLUMNS, IGNORE_COLUMNS, DETECTION_COLUMNS = 9, 6, 7
+
+
+def read_rows(path: str | os.PathLike[str], columns: int, what: str) -> np.ndarray:
+    """All rows of a file as float64 ``[N, C]``, ``C >= columns``; an empty file is ``[0, columns]``.
+
+    Every value is finite, every frame a whole number from 1 on, no width or height negative, and all rows have
+    the same number of columns, without which the toolkit does not load a file. Anything else is an
+    :class:`InputError` that names file and row; rows are lines, counted from 1.
+    """
+    path = require_file(path, what)
+    try:
+        text = path.read_bytes().removeprefix(b"\xef\xbb\xbf").decode("ascii")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no text file of numbers (byte {error.start} is not ASCII)") from error
+    if not text.strip():
+        return np.empty((0, columns))
+    lines = text.splitlines()
+    delimiter = "," if "," in text else None
+    try:
+        rows = np.loadtxt(lines, delimiter=delimiter, comments=None, ndmin=2)
+    except ValueError:
+        rows = _read_slowly(path, lines, delimiter, columns)
+    short = np.full(len(rows), rows.shape[1] < columns)
+    refuse_row(path, lines, short, f"has {rows.shape[1]} columns, a {what} has {columns} or more")
+    frames, sizes = rows[:, FRAME], rows[:, SIZE]
+    faults = (
+        (~np.isfinite(rows).all(axis=1), "holds a value that is not finite"),
+        ((frames < 1) | (frames != np.floor(frames)), "has no frame number, a whole one from 1 on, in front"),
+        ((sizes < 0).any(axis=1), "has a negative width or height"),
+    )
+    for bad, why in faults:
+        refuse_row(path, lines, bad, why)
+    return rows
+
+
+def refuse_beyond(path: str | os.PathLike[str], rows: np.ndarray, length: int) -> None:
+    """:class:`InputError` with the first row of a file whose frame is after the sequence's last."""
+    bad = rows[:, FRAME] > length
+    if bad.any():
+        frame = rows[np.flatnonzero(bad)[0], FRAME]
+        refuse_row(path, Path(path).read_text().splitlines(), bad, f"is of frame {frame:.0f}, the last is {length}")
+
+
+def refuse_row(path: str | os.PathLike[str], lines: list[str], bad: np.ndarray, why: str) -> None:
+    """:class:`InputError` for the first row that is marked in ``bad``, by its line in the file."""
+    if bad.any():
+        line = _line(lines, int(np.flatnonzero(bad)[0]))
+        raise InputError(f"{path}, row {line} {why}: {_shown(lines[line - 1])}")
+
+
+def write_detections(path: str | os.PathLike[str], frames: np.ndarray, boxes: np.ndarray, scores: np.ndarray) -> None:
+    """Write detections, frames int ``[N]``, boxes (left, top, width, height) ``[N, 4]``, scores ``[N]``.
+
+    Numbers have as many digits as it takes to read back the same float64.
+    """
+    rows = zip(frames.tolist(), boxes.astype(float).tolist(), scores.astype(float).tolist(), strict=True)
+    write_text(path, "".join(f"{f},-1,{x!r},{y!r},{w!r},{h!r},{s!r},1,-1\n" for f, (x, y, w, h), s in rows))
+
+
+def _read_slowly(path: Path, lines: list[str], delimiter: str | None, columns: int) -> np.ndarray:
+    """What ``loadtxt`` could not read, row by row, until the fault shows (or, with odd white space, none does)."""
+    rows: list[list[float]] = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        fields = line.split(delimiter)
+        expected = len(rows[0]) if rows else max(len(fields), columns)
+        if len(fields) != expected:
+            raise InputError(f"{path}, row {number} has {len(fields)} columns instead of {expected}: {_shown(line)}")
+        rows.append([_number(field) for field in fields])
+        if None in rows[-1]:
+            column = rows[-1].index(None)
+            raise InputError(f"{path}, row {number}: {fields[column].strip()!r} in column {column + 1} is no number")
+    return np.array(rows)
+
+
+def _number(field: str) -> float | None:
+    try:
+        return float(field) if "_" not in field else None
+    except ValueError:
+        return None
+
+
+def _line(lines: list[str], row: int) -> int:
+    """The line, from 1, of the ``row``-th (from 0) that is not blank."""
+    return [number for number, line in enumerate(lines, start=1) if line.strip()][row]
+
+
+def _shown(line: str) -> str:
+    line = line.strip()
+    return line if len(line) <= 80 else line[:77] + "..."

@@ -1,0 +1,189 @@
+"""Faster R-CNN on UAVDT: a real training run whose score is that of its files, the metric, and Table 3."""
+
+import copy
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import shapes
+from benchmarks.controls import write_random_control
+from benchmarks.engines.mmdet_launch import launch_command, relaunch
+from benchmarks.errors import InputError
+from benchmarks.tables import paper
+from benchmarks.tables.table3 import TABLE
+from benchmarks.uavdt.dataset import open_uavdt
+from benchmarks.uavdt.detections import FrameDetections, score_frames
+from benchmarks.uavdt.evaluation import read_ground
+from benchmarks.uavdt.options import MINI, Options
+from benchmarks.uavdt.table import judge, report
+
+ROOT = Path(__file__).resolve().parents[1]
+QUICK = dataclasses.replace(MINI, epochs=1, long_side=128, short_side=96, batch=2)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    root = tmp_path_factory.mktemp("uavdt")
+    shapes.write_uavdt(root, ("M0101", "M0203", "M0208"), frames=4, height=144, width=256, seed=0)
+    return open_uavdt(root, whole=False)
+
+
+@pytest.fixture
+def control(tmp_path):
+    write_random_control(tmp_path / "random.safetensors", seed=0)
+    return tmp_path / "random.safetensors"
+
+
+def tool(name, *arguments):
+    command = [sys.executable, str(ROOT / "tools" / name), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env={"PYTHONPATH": str(ROOT)})
+
+
+def test_a_run_trains_detects_and_scores_what_it_wrote(data, control, tmp_path, monkeypatch):
+    pytest.importorskip("mmcv.ops", reason="needs mmcv with its operators")
+    options = dataclasses.replace(QUICK, chips="even", ignored_regions="masked", nms="pooled", validate_every=1)
+    monkeypatch.setattr("tqdm.std.tqdm.display", lambda *args, **kwargs: None)
+    out = tmp_path / "out"
+    judge({"random": control}, data, out, "mini", options, [3])
+    losses = [json.loads(line) for line in (out / "random-seed3/losses.jsonl").read_text().splitlines()]
+    assert [line["iteration"] for line in losses] == [1, 2]
+    assert {"loss_rpn_cls", "loss_cls", "loss_bbox"} <= losses[0].keys()
+    (record,) = (json.loads(path.read_text()) for path in (out / "records").glob("*.json"))
+    assert record["run"]["options"]["chips"] == {
+        "value": "even",
+        "paper_scale": "none",
+        "reason": Options.__dataclass_fields__["chips"].metadata["reason"],
+    }
+    assert record["run"]["options"]["score_threshold"]["value"] == 0.001
+    assert record["metrics"]["num_det"] + record["metrics"]["num_ignored"] > 0
+    # The tool gives the same on the files.
+    detections = out / "random-seed3/detections"
+    done = tool("evaluate_uavdt.py", "--ground-truth", data.ground_truth, "--detections", detections,
+                "--sequences", "M0203,M0208", "--json", tmp_path / "scores.json")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "scores.json").read_text()) == record["metrics"]
+    table = report({"random": control}, data, out, 3)
+    assert "random" in table
+    assert "mini: no reproduction" in table
+    assert (out / "pictures/frames-random.png").is_file()
+    # Another run must not go on from this one's snapshot.
+    with pytest.raises(InputError, match="another checkpoint, data or options"):
+        judge({"random": control}, data, out, "mini", QUICK, [3])
+
+
+def test_the_metric_scores_as_the_files_it_writes(data, tmp_path):
+    pytest.importorskip("mmcv.ops", reason="needs mmcv with its operators")
+    from benchmarks.engines.mmdet_uavdt import UavdtMetric
+
+    rng = np.random.default_rng(0)
+    metric = UavdtMetric(str(data.ground_truth), str(tmp_path))
+    found = []
+    for name in reversed(data.test):  # in whatever order frames come
+        truth = read_ground(data.ground_truth, name).truth
+        for number in (3, 1, 2, 4):
+            boxes = truth[truth[:, 0] == number, 1:]
+            boxes = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
+            boxes = (boxes + rng.normal(0, 1, boxes.shape)).astype(np.float32)
+            boxes = np.concatenate([boxes, boxes + 0.5])
+            scores = rng.random(len(boxes)).astype(np.float32)
+            found.append(FrameDetections(name, number, boxes, scores))
+            instances = {"bboxes": torch.from_numpy(boxes), "scores": torch.from_numpy(scores)}
+            metric.process(None, [{"img_path": str(data.frame(name, number)), "pred_instances": instances}])
+    reported = metric.evaluate(len(found))
+    ours = score_frames(data.ground_truth, found).scores()
+    done = tool("evaluate_uavdt.py", "--ground-truth", data.ground_truth, "--detections", tmp_path,
+                "--sequences", "M0203,M0208", "--json", tmp_path / "scores.json")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    read_back = json.loads((tmp_path / "scores.json").read_text())
+    assert reported["uavdt/AP"] == ours["AP"] == read_back["AP"]
+    assert reported["uavdt/night"] == read_back["attributes"]["night"]["AP"]
+    assert 0 < ours["AP"] < 100
+    assert ours["num_det"] > ours["tp"] > 0
+
+
+def test_chips_are_quarters_with_their_boxes():
+    pytest.importorskip("mmcv.ops", reason="needs mmcv with its operators")
+    from mmdet.structures.bbox import HorizontalBoxes
+
+    from benchmarks.engines.mmdet_uavdt import EvenChips
+
+    corners = np.arange(8 * 12).reshape(8, 12, 1).repeat(3, axis=2)
+    np.random.seed(0)
+    seen = set()
+    for _ in range(60):
+        boxes = HorizontalBoxes(torch.tensor([[1.0, 1, 3, 3], [5, 2, 8, 6]]))
+        results = {"img": corners.copy(), "gt_bboxes": boxes, "gt_bboxes_labels": np.array([0, 1])}
+        results["gt_ignore_flags"] = np.array([False, False])
+        chip = EvenChips("even").transform(results)
+        shape, first = chip["img"].shape[:2], int(chip["img"][0, 0, 0])
+        seen.add((shape, first))
+        if first == 6:  # the upper right quarter holds the part of the second box from x = 6 on, down to y = 4
+            assert chip["gt_bboxes"].tensor.tolist() == [[0, 2, 2, 4]]
+            assert chip["gt_bboxes_labels"].tolist() == [1]
+    quarter = (4, 6)
+    assert seen == {((8, 12), 0), (quarter, 0), (quarter, 6), (quarter, 48), (quarter, 54)}
+    assert EvenChips("none").transform(results) is results
+
+
+def test_options_of_no_use_are_refused(data, control, tmp_path):
+    for change in ({"classes": 2}, {"chips": "odd"}, {"batch": 0}, {"score_threshold": 1.5}):
+        with pytest.raises(InputError, match="--"):
+            Options(**change)
+    with pytest.raises(InputError, match="takes --launcher"):
+        relaunch("none", 2, [])
+    assert relaunch("none", 1, []) is None
+    assert launch_command("torchrun", 4, ["tools/table3.py", "--out", "x"])[1:] == [
+        "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=4", "tools/table3.py", "--out", "x",
+    ]  # fmt: skip
+    assert launch_command("slurm", 4, ["x"])[:2] == ["srun", "--ntasks=4"]
+
+
+def test_a_dry_run_says_everything_and_writes_nothing(data, control, tmp_path):
+    arguments = ["--data-root", data.path, "--out", tmp_path / "out", "--scale", "mini", "--dry-run", "--classes", "3"]
+    done = tool("table3.py", "--checkpoint", f"random={control}", "--seeds", "0", "1", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert "classes = 3" in done.stdout
+    assert done.stdout.count("run: random") == 2
+    assert not (tmp_path / "out").exists()
+
+
+def record_of(method, value, scale="paper", name="mine", width=384, patch=16, seed=0):
+    architecture = {"embed_dim": width, "depth": 12, "patch_size": patch}
+    return {
+        "benchmark": "uavdt",
+        "scale": scale,
+        "seed": seed,
+        "name": name,
+        "checkpoint": {"sha256": name, "card": {"method": method, "architecture": architecture}},
+        "metrics": {"AP": value},
+    }
+
+
+def test_the_table_puts_our_numbers_beside_the_papers():
+    records = [
+        record_of("DINO", 10.0, name="a"),
+        record_of("DINO", 48.5, name="a"),  # the same seed again: the newer one counts
+        record_of("DINO", 49.22, name="a", seed=1),  # the mean is 48.86
+        record_of("FLSL", 52.7, name="b"),
+        record_of("FLSL", 50.0, name="c", width=768),
+        record_of("FLSL", 99.0, name="d", scale="mini", patch=8),
+        record_of("MAE", 47.0, name="e"),
+    ]
+    rows = {(line.label, line.backbone): line for line in paper.lines(TABLE, records)}
+    assert rows["DINO (a)", "ViT-S/16"].verdict == "reproduced"
+    assert rows["DINO (a)", "ViT-S/16"].runs == 2
+    assert rows["FLSL (b)", "ViT-S/16"].verdict == "within noise"
+    assert rows["FLSL (c)", "ViT-B/16"].verdict == "differs"
+    assert rows["FLSL", "ViT-S/8"].verdict == "not run"
+    assert rows["d", "ViT-S/8"].verdict == "mini: no reproduction"
+    assert rows["e", "ViT-S/16"].verdict == "not in the paper"
+    text = paper.text(TABLE, [*records, {**copy.deepcopy(records[0]), "benchmark": "coco"}])
+    assert "53.1" in text
+    assert "-0.40" in text
+    assert "noise band: 0.5" in text
