@@ -12,14 +12,21 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from benchmarks.checkpoints.convert import convert
 from benchmarks.controls import write_random_control
-from benchmarks.davis.propagation import Protocol, propagate_labels
-from benchmarks.davis.run import propagate_checkpoint
-from benchmarks.davis.scoring import boundary_accuracy, evaluate, region_similarity
+from benchmarks.davis.protocol import Protocol
+from benchmarks.davis.run import evaluate_checkpoint, propagate_checkpoint
+from benchmarks.davis.scoring import (
+    boundary_accuracy,
+    boundary_radius,
+    disk,
+    evaluate,
+    object_scores,
+    region_similarity,
+)
+from benchmarks.errors import InputError
 
 DATA = Path(__file__).parent / "data"
 TOOLS = Path(__file__).resolve().parents[1] / "tools"
@@ -56,40 +63,36 @@ def test_empty_masks_score_as_the_official_rules_say():
     assert region_similarity(empty, empty) == 1
     assert boundary_accuracy(empty, empty) == 1
     assert region_similarity(full, empty) == boundary_accuracy(full, empty) == boundary_accuracy(empty, full) == 0
+    assert object_scores(empty, empty) == (1, 1)
+    assert object_scores(full, empty) == object_scores(empty, full) == (0, 0)
     assert boundary_accuracy(full, full) == 1
 
 
-def dense_propagation(target, keys, labels, grid, protocol):
-    """The published formula with every matrix in full: keys [T, N, D], labels [T, C, h, w]."""
-    height, width = grid
-    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    rows, columns = rows.flatten(), columns.flatten()
-    near = ((rows[:, None] - rows).abs() <= protocol.radius) & ((columns[:, None] - columns).abs() <= protocol.radius)
-    affinity = torch.exp(torch.einsum("tnd,md->tnm", keys, target) / protocol.temperature) * near
-    affinity = affinity.flatten(0, 1)
-    affinity[affinity < affinity.topk(protocol.topk, dim=0).values[-1]] = 0
-    affinity /= affinity.sum(dim=0, keepdim=True)
-    flat = labels.flatten(2).transpose(0, 1).flatten(1)  # [C, T * N]
-    return (flat @ affinity).view(-1, height, width)
+def test_contours_meet_as_under_a_disk_on_the_whole_frame():
+    rng = np.random.default_rng(0)
+    for height, width in [(480, 854), (90, 60), (7, 9)]:
+        for _ in range(6):
+            noise = cv2.GaussianBlur(rng.standard_normal((2, height, width)).transpose(1, 2, 0), (0, 0), height / 16)
+            truth, prediction = (np.ascontiguousarray(noise[..., i]) > noise[..., i].std() / 2 for i in (0, 1))
+            contours = [np.zeros((height, width), np.uint8), np.zeros((height, width), np.uint8)]
+            for contour, mask in zip(contours, (truth, prediction), strict=True):
+                contour[:-1, :-1] = (mask[:-1, :-1] != mask[:-1, 1:]) | (mask[:-1, :-1] != mask[1:, :-1])
+                contour[:-1, :-1] |= mask[:-1, :-1] != mask[1:, 1:]
+                contour[-1, :-1], contour[:-1, -1] = mask[-1, :-1] != mask[-1, 1:], mask[:-1, -1] != mask[1:, -1]
+            near = [cv2.dilate(contour, disk(boundary_radius(height, width))) for contour in contours]
+            recall, precision = (contours[i][near[1 - i] > 0].sum() / max(contours[i].sum(), 1) for i in (0, 1))
+            expected = 2 * precision * recall / (precision + recall) if precision + recall else 0
+            assert boundary_accuracy(truth, prediction) == pytest.approx(expected, abs=1e-15)
+            ours = object_scores(truth, prediction)
+            assert ours == (region_similarity(truth, prediction), pytest.approx(expected, abs=1e-15))
 
 
-def test_windowed_propagation_equals_the_dense_formula():
-    torch.manual_seed(0)
-    grid, protocol = (30, 41), Protocol()
-    tokens = torch.nn.functional.normalize(torch.randn(4, grid[0] * grid[1], 16), dim=-1)
-    labels = torch.rand(3, 3, *grid)
-    expected = dense_propagation(tokens[0], tokens[1:], labels, grid, protocol)
-    maps = tokens.unflatten(1, grid)
-    ours = propagate_labels(maps[0], maps[1:], labels, protocol)
-    assert (ours - expected).abs().max() < 1e-5
-
-
-def write_video(root, frames=4, height=96, width=160):
+def write_video(root, frames=4, height=96, width=160, name="square"):
     """A square that moves over a striped ground, in the DAVIS layout."""
-    video, masks = root / "DAVIS/JPEGImages/480p/square", root / "DAVIS/Annotations/480p/square"
+    video, masks = root / "DAVIS/JPEGImages/480p" / name, root / "DAVIS/Annotations/480p" / name
     for folder in (video, masks, root / "DAVIS/ImageSets/2017"):
-        folder.mkdir(parents=True)
-    (root / "DAVIS/ImageSets/2017/val.txt").write_text("square\n")
+        folder.mkdir(parents=True, exist_ok=True)
+    (root / "DAVIS/ImageSets/2017/val.txt").write_text(f"{name}\n")
     for index in range(frames):
         frame = np.full((height, width, 3), 90, np.uint8)
         frame[:, ::8] = 160
@@ -107,8 +110,9 @@ def test_the_commands_from_checkpoint_to_score(tmp_path):
     common = ("--davis-root", tmp_path)
     short = ("--short-side", 96, "--size-multiple", 32)
     checkpoint = ("--checkpoint", tmp_path / "random.safetensors")
-    done = run_tool("propagate_davis.py", *checkpoint, *common, "--out", out, *short)
+    done = run_tool("propagate_davis.py", *checkpoint, *common, "--out", out, *short, "--pictures", tmp_path / "seen")
     assert done.returncode == 0, done.stderr
+    assert {path.name for path in (tmp_path / "seen").iterdir()} == {"square.png", "square.webp"}
     done = run_tool("evaluate_davis.py", *common, "--predictions", out, "--json", report)
     assert done.returncode == 0, done.stderr
     scores = json.loads(report.read_text())
@@ -116,23 +120,65 @@ def test_the_commands_from_checkpoint_to_score(tmp_path):
     assert scores["J-Mean"] > 0.5
 
 
-def test_missing_and_broken_data_is_one_line_and_exit_2(tmp_path):
+def test_what_cannot_be_propagated_is_named(tmp_path):
     write_video(tmp_path)
     write_random_control(tmp_path / "random.safetensors", seed=0)
-    checkpoint = ("--checkpoint", tmp_path / "random.safetensors", "--out", tmp_path / "pred")
-    frame = tmp_path / "DAVIS/JPEGImages/480p/square/00001.jpg"
-    frame.write_bytes(frame.read_bytes()[:300])
+    frames, masks = (tmp_path / "DAVIS" / kind / "480p/square" for kind in ("JPEGImages", "Annotations"))
     (tmp_path / "empty").mkdir()
-    failures = [
-        run_tool("propagate_davis.py", *checkpoint, "--davis-root", tmp_path / "nowhere"),
-        run_tool("propagate_davis.py", *checkpoint, "--davis-root", tmp_path / "empty"),
-        run_tool("propagate_davis.py", *checkpoint, "--davis-root", tmp_path),
-        run_tool(
-            "evaluate_davis.py", "--davis-root", tmp_path, "--predictions", tmp_path / "empty", "--json", "x.json"
-        ),
-    ]
-    for done in failures:
-        assert done.returncode == 2, done.stderr
-        assert "Traceback" not in done.stderr
-        assert sum("error:" in line for line in done.stderr.splitlines()) == 1
-    assert "00001.jpg" in failures[2].stderr
+
+    def refused(message, root=tmp_path, **options):
+        options = {"protocol": Protocol(short_side=96, size_multiple=32), "progress": False, **options}
+        with pytest.raises(InputError, match=message):
+            propagate_checkpoint(tmp_path / "random.safetensors", root, **options)
+
+    refused("nowhere does not exist", tmp_path / "nowhere")
+    refused("no DAVIS under", tmp_path / "empty")
+    refused("leave nothing to propagate", frames=1)
+    refused("each must be 1 or more", scratch=0)
+    refused("larger short side", protocol=Protocol(short_side=4))
+    mask = masks / "00000.png"
+    whole = mask.read_bytes()
+    Image.new("L", (80, 48)).save(mask)
+    refused("00000.jpg is 160x96, but .*00000.png is 80x48")
+    mask.write_bytes(whole)
+    moved = frames / "00002.jpg"
+    whole = moved.read_bytes()
+    moved.unlink()
+    refused("frame 00002.jpg is missing")  # its mask is there
+    (masks / "00002.png").rename(tmp_path / "00002.png")
+    refused("frame 00002.jpg is missing")  # its number is
+    moved.write_bytes(whole[:300])
+    refused("00002.jpg is not a whole image", at_once=2)
+
+
+def test_a_video_of_one_frame_is_its_mask_and_of_two_is_not_scored(tmp_path):
+    write_video(tmp_path, frames=2)
+    write_random_control(tmp_path / "random.safetensors", seed=0)
+    options = {"protocol": Protocol(short_side=96, size_multiple=32), "progress": False}
+    kept, _ = propagate_checkpoint(tmp_path / "random.safetensors", tmp_path, **options)
+    assert len(kept["square"]) == 2
+    with pytest.raises(InputError, match="square has 2 ground-truth"):
+        evaluate(tmp_path, kept)
+    (tmp_path / "DAVIS/JPEGImages/480p/square/00001.jpg").unlink()
+    (tmp_path / "DAVIS/Annotations/480p/square/00001.png").unlink()
+    kept, _ = propagate_checkpoint(tmp_path / "random.safetensors", tmp_path, **options)
+    assert kept["square"][0].max() == 1
+
+
+def test_from_memory_and_side_by_side_equals_files_one_by_one(tmp_path):
+    for name in ("a", "b", "c"):
+        write_video(tmp_path, frames=4, name=name)
+    (tmp_path / "DAVIS/ImageSets/2017/val.txt").write_text("a\nb\nc\n")
+    write_random_control(tmp_path / "random.safetensors", seed=0)
+    options = {"protocol": Protocol(short_side=96, size_multiple=32), "progress": False}
+    one = evaluate_checkpoint(tmp_path / "random.safetensors", tmp_path, tmp_path / "pred", **options)
+    two = evaluate_checkpoint(tmp_path / "random.safetensors", tmp_path, at_once=3, batch_size=3, **options)
+    assert one["metrics"] == two["metrics"]
+    assert len(list((tmp_path / "pred").rglob("*.png"))) == 12
+
+
+def test_unusable_input_is_one_line_and_exit_2(tmp_path):
+    done = run_tool("evaluate_davis.py", "--davis-root", tmp_path, "--predictions", tmp_path, "--json", "x.json")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: no DAVIS under")
+    assert len(done.stderr.splitlines()) == 1

@@ -1,5 +1,7 @@
 """The rules of the DAVIS protocols, one by one, where a small mistake would go unseen in the scores."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -7,14 +9,14 @@ from PIL import Image
 
 from benchmarks.backbones.vit import HouseViT
 from benchmarks.checkpoints.card import DINO_RESIZE, Architecture, Card
-from benchmarks.davis.pictures import write_strip
+from benchmarks.davis.encoder import Encoder
+from benchmarks.davis.frames import harden, input_size, prepare_mask
+from benchmarks.davis.pictures import write_animation, write_strip
 from benchmarks.davis.predictions import voc_palette, write_prediction
-from benchmarks.davis.propagation import Protocol, harden, input_size, prepare_mask, propagate_labels, propagate_video
-from benchmarks.davis.run import normalisation
+from benchmarks.davis.propagation import propagate_video
+from benchmarks.davis.protocol import CRW, DINO, Protocol
 from benchmarks.davis.scoring import evaluate, score_video, statistics, summarise
 from benchmarks.errors import InputError
-
-PROTOCOL = Protocol()
 
 
 @pytest.mark.parametrize(
@@ -24,10 +26,12 @@ PROTOCOL = Protocol()
         ((480, 854), 8, (480, 832)),
         ((854, 480), 16, (832, 480)),
         ((480, 854), 14, (476, 826)),
+        ((480, 480), 16, (480, 448)),
     ],
 )
 def test_input_sizes(frame, patch, expected):
-    assert input_size(*frame, patch, PROTOCOL) == expected
+    assert input_size(*frame, patch, DINO) == expected
+    assert input_size(*frame, patch, CRW) == tuple(side // patch * patch for side in frame)
 
 
 def test_a_frame_that_vanishes_is_refused():
@@ -35,63 +39,79 @@ def test_a_frame_that_vanishes_is_refused():
         input_size(480, 854, 16, Protocol(short_side=8))
 
 
-def test_the_window_is_25_by_25_and_reaches_the_first_frame_too():
-    grid = (40, 60)
-    features = torch.ones(2, *grid, 1)  # every token is as similar as every other: all in the window tie
-    labels = torch.zeros(2, 1, *grid)
-    labels[0, 0, 20, 30] = 1
-    reached = propagate_labels(features[0], features, labels, PROTOCOL)[0] > 0
-    rows, columns = np.nonzero(reached.numpy())
-    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (8, 32, 18, 42)
-    assert reached.sum() == 25 * 25
-
-
-def test_the_five_nearest_are_of_all_frames_together_and_ties_count():
-    target = torch.tensor([1.0, 0.0]).expand(1, 1, 2)
-    cosines = [0.9, 0.8, 0.7, 0.6, 0.5, 0.5, 0.4]
-    features = torch.tensor([[c, (1 - c * c) ** 0.5] for c in cosines]).view(7, 1, 1, 2)
-    labels = torch.eye(7).view(7, 7, 1, 1)
-    weights = np.exp(np.array(cosines) / 0.1) * (np.array(cosines) >= 0.5)
-    ours = propagate_labels(target, features, labels, PROTOCOL).flatten()
-    assert ours.tolist() == pytest.approx(weights / weights.sum(), abs=1e-6)
-
-
 def test_every_channel_is_stretched_before_the_largest_wins():
     soft = torch.zeros(2, 2, 4)
     soft[0], soft[1, 0, 0] = 0.8, 0.2
     soft[0, 0, 0] = 0.6  # background is still larger here, until both channels are stretched to [0, 1]
-    labels = harden(soft, 8, (16, 32))
+    labels = harden(soft, np.array([0, 1], np.uint8), 8, (16, 32), DINO)
     assert labels[0, 0] == 1
     assert labels[-1, -1] == 0
 
 
-def test_void_is_background_and_a_lost_object_has_no_channel():
+def test_void_is_a_label_and_a_lost_object_has_no_channel():
     mask = np.zeros((480, 832), np.uint8)
     mask[:240] = 1
     mask[300:460] = 255
     mask[100, 100] = 2  # one pixel does not survive the reduction
-    assert prepare_mask(mask, 16, PROTOCOL).shape == (2, 30, 52)
+    first = prepare_mask(mask, (30, 52), DINO)
+    assert first.indices.tolist() == [0, 1, 255]
+    assert first.labels.shape == (3, 30, 52)
+    assert (first.labels.sum(0) == 1).all()
+    assert prepare_mask(mask, (30, 52), CRW).indices.tolist() == [0, 1, 2, 255]
 
 
-def test_a_still_video_keeps_its_mask_with_class_token_and_registers():
+def test_crw_reduces_the_mask_bilinearly_and_stretches_nothing():
+    mask = np.zeros((16, 32), np.uint8)
+    mask[:, 12:20] = 3
+    first = prepare_mask(mask, (2, 4), CRW)
+    assert first.labels[1, 0].tolist() == [0, 0.5, 0.5, 0]  # OpenCV samples two pixels around the cell's middle
+    soft = torch.tensor([[[0.6, 0.9]], [[0.4, 0.1]]])
+    assert harden(soft, np.array([0, 7], np.uint8), 8, (8, 16), CRW).max() == 0
+    assert harden(soft, np.array([0, 7], np.uint8), 8, (8, 16), DINO).max() == 7
+
+
+@pytest.mark.parametrize("protocol", [Protocol(short_side=112, size_multiple=14), CRW])
+@pytest.mark.parametrize("shape", [(112, 140), (140, 112)])
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_a_still_video_keeps_its_mask_with_class_token_and_registers(protocol, shape, batch_size):
     torch.manual_seed(0)
     architecture = Architecture(32, 1, 2, 14, 224, class_token=True, registers=4, position_prefix_rows=1)
-    module = HouseViT(architecture, DINO_RESIZE).eval()
-    protocol = Protocol(short_side=112, size_multiple=14)
-    mask = np.zeros((112, 140), np.uint8)
+    encoder = Encoder(HouseViT(architecture, DINO_RESIZE).eval(), Card("x", architecture, DINO_RESIZE))
+    mask = np.zeros(shape, np.uint8)
     mask[28:84, 42:98] = 1
-    frames = [torch.randn(3, 112, 140)] * 4
-    first = prepare_mask(mask, 14, protocol)
-    for labels in propagate_video(module.patch_tokens, frames, first, mask.shape, 14, protocol):
+    frames = [torch.randn(3, *shape)] * 4
+    first = prepare_mask(mask, encoder.grid(shape), protocol)
+    maps = list(propagate_video(encoder, frames, first, mask.shape, protocol, batch_size))
+    assert len(maps) == 3
+    for labels in maps:
         assert labels.shape == mask.shape
         assert (labels == mask).mean() > 0.95
 
 
+def test_a_resnet_gives_its_third_stage_at_stride_8():
+    pytest.importorskip("benchmarks.backbones.resnet", reason="no ResNet in the house yet")
+    from benchmarks.backbones.resnet import HouseResNet
+
+    from benchmarks.checkpoints.card import ResNetArchitecture
+
+    torch.manual_seed(0)
+    architecture = ResNetArchitecture(stem=8, blocks=(1, 1, 1, 1), inner=(4, 4, 4, 4), widths=(8, 8, 16, 8))
+    encoder = Encoder(HouseResNet(architecture).eval(), Card("x", architecture, DINO_RESIZE))
+    mask = np.zeros((90, 132), np.uint8)
+    mask[24:72, 40:96] = 4
+    first = prepare_mask(mask, encoder.grid(mask.shape), CRW)
+    frame = torch.randn(3, 90, 132)
+    assert encoder(frame[None]).shape == (1, 12, 17, 16)
+    (labels,) = propagate_video(encoder, [frame] * 2, first, mask.shape, CRW)
+    assert (labels == mask).mean() > 0.95
+
+
 def test_a_checkpoint_with_its_own_normalisation_keeps_it():
     card = Card("x", Architecture(32, 1, 2, 16, 224), DINO_RESIZE)
-    assert normalisation(card)[1] == (0.228, 0.224, 0.225)
+    assert Encoder(None, card).normalisation(DINO)[1] == (0.228, 0.224, 0.225)
+    assert Encoder(None, card).normalisation(CRW)[1] == (0.229, 0.224, 0.225)
     half = (0.5, 0.5, 0.5)
-    assert normalisation(Card("x", Architecture(32, 1, 2, 16, 224), DINO_RESIZE, mean=half, std=half)) == (half, half)
+    assert Encoder(None, dataclasses.replace(card, mean=half, std=half)).normalisation(DINO) == (half, half)
 
 
 def test_decay_is_the_first_quarter_less_the_last():
@@ -114,6 +134,7 @@ def test_first_and_last_frame_do_not_count_and_memory_equals_files(tmp_path):
     truth = write_truth(tmp_path / "DAVIS")
     predictions = truth.copy()
     predictions[[0, -1]] = 9
+    predictions[1, 0] = 255  # void in a prediction is background
     predictions[2][predictions[2] == 2] = 0  # an object that is missing is an empty mask
     for index, mask in enumerate(predictions):
         write_prediction(tmp_path / f"pred/toy/{index:05}.png", mask)
@@ -128,7 +149,13 @@ def test_predictions_that_do_not_fit_are_refused(tmp_path):
     truth = write_truth(tmp_path / "DAVIS")
     for index, mask in enumerate(truth):
         write_prediction(tmp_path / f"pred/toy/{index:05}.png", mask)
-    third = tmp_path / "pred/toy/00003.png"
+    truth_file, third = tmp_path / "DAVIS/Annotations/480p/toy/00002.png", tmp_path / "pred/toy/00003.png"
+    write_prediction(truth_file, np.where(truth[2] == 1, 7, truth[2]).astype(np.uint8))
+    assert evaluate(tmp_path, tmp_path / "pred")["per_object"].keys() == {"toy_1", "toy_2"}  # 7 is not in the first
+    write_prediction(truth_file, truth[2, :, ::2])
+    with pytest.raises(InputError, match="different sizes, 30x40 and 60x40"):
+        evaluate(tmp_path, tmp_path / "pred")
+    write_prediction(truth_file, truth[2])
     write_prediction(third, truth[3] + np.uint8(1))
     with pytest.raises(InputError, match=r"index 3, but the sequence has 2 object"):
         evaluate(tmp_path, tmp_path / "pred")
@@ -181,6 +208,9 @@ def test_a_strip_shows_every_row_and_frame(tmp_path):
     write_strip(tmp_path / "strip.png", [frame] * 3, rows, ["0", "1", "2"], height=90)
     with Image.open(tmp_path / "strip.png") as image:
         pixels = np.array(image).astype(int)
+    write_animation(tmp_path / "moving.webp", [frame] * 3, rows, ["0", "1", "2"], height=90)
+    with Image.open(tmp_path / "moving.webp") as image:
+        assert (image.n_frames, image.size) == (3, (26 + 160 + 4, 22 + 2 * 94))
     reddish = (pixels[:, :, 0] > pixels[:, :, 1] + 15).nonzero()
     assert len(np.unique(reddish[1] // 164)) >= 3
     assert reddish[0].max() < 22 + 90  # nothing is predicted in the second row

@@ -12,9 +12,10 @@ import pytest
 import torch
 
 from benchmarks.errors import InputError
-from benchmarks.knn import vote as voting
+from benchmarks.knn.bank import BankWriter, DiskBank, MemoryBank
 from benchmarks.knn.geometry import check_protocol, corrected_partition, official_partition
-from benchmarks.knn.vote import nearest, vote
+from benchmarks.knn.search import nearest
+from benchmarks.knn.vote import vote
 
 DATA = Path(__file__).parent / "data"
 
@@ -62,16 +63,58 @@ def test_the_vote_is_the_published_programs():
         assert ours["top1"][str(k)] <= ours["top5_corrected"][str(k)] <= 100 < ours["top5_official"][str(k)]
 
 
-def test_the_blocks_of_the_search_change_nothing(monkeypatch):
-    torch.manual_seed(0)
-    queries, bank = torch.randn(7, 5), torch.randn(101, 5)
-    whole = (queries @ bank.T).topk(9, dim=1)
-    monkeypatch.setattr(voting, "BLOCK", 7 * 12)
-    values, where = nearest(queries, bank, 9)
-    assert torch.equal(where, whole.indices)
-    assert torch.allclose(values, whole.values, atol=1e-6)
+def random_bank(rows, dim=12, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    features = torch.randn(rows, dim, generator=generator)
+    return features, torch.randint(0, 10, (rows,), generator=generator)
+
+
+def disk_bank(path, features, labels, dtype="fp32"):
+    with BankWriter(len(features), features.shape[1], dtype, path) as writer:
+        for start in range(0, len(features), 17):
+            writer.append(features[start : start + 17], labels[start : start + 17])
+    return writer.bank()
+
+
+@pytest.mark.parametrize(("bank_rows", "query_rows", "k"), [(1, 1, 1), (13, 3, 9), (13, 100, 40), (1000, 7, 101)])
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_blocks_equal_one_matrix_product(tmp_path, bank_rows, query_rows, k, on_disk):
+    features, labels = random_bank(101)
+    queries, _ = random_bank(29, seed=1)
+    bank = disk_bank(tmp_path / "a.features", features, labels) if on_disk else MemoryBank(features, labels)
+    whole = (queries @ features.T).topk(k, dim=1)
+    similarities, found = nearest(queries, bank, k, bank_rows, query_rows)
+    assert torch.allclose(similarities, whole.values, atol=1e-5)
+    assert torch.equal(found, labels[whole.indices].int())
+
+
+def test_a_bank_of_half_precision_is_the_rounded_one(tmp_path):
+    features, labels = random_bank(60)
+    queries, _ = random_bank(5, seed=1)
+    rounded = nearest(queries, MemoryBank(features.half().float(), labels), 7)
+    for bank in (disk_bank(tmp_path / "a.features", features, labels, "fp16"), MemoryBank(features.half(), labels)):
+        assert all(map(torch.equal, nearest(queries, bank, 7), rounded))
+
+
+def test_a_bank_that_was_not_finished_or_was_cut_is_noticed(tmp_path):
+    features, labels = random_bank(40)
+    path = tmp_path / "a.features"
+
+    def interrupted():
+        with BankWriter(40, 12, "fp32", path) as writer:
+            writer.append(features, labels)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert not list(tmp_path.iterdir())
+    disk_bank(path, features, labels)
+    assert DiskBank.exists(path)
+    path.write_bytes(path.read_bytes()[:-4])
+    with pytest.raises(InputError, match="has 1916 bytes instead of 1920: delete it"):
+        DiskBank(path)
 
 
 def test_more_neighbours_than_features_are_refused():
     with pytest.raises(InputError, match="k=9"):
-        nearest(torch.randn(2, 4), torch.randn(8, 4), 9)
+        nearest(torch.randn(2, 4), MemoryBank(torch.randn(8, 4), torch.zeros(8)), 9)

@@ -1,6 +1,7 @@
 """bbox-aligned k-NN from files to figures: a tiny ImageNet in the ILSVRC layout, and what its users get wrong."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ from benchmarks.errors import InputError
 from benchmarks.knn.dataset import BoxedImage, find_root, read_split
 from benchmarks.knn.pictures import draw_patches, write_picture
 from benchmarks.knn.run import crop, evaluate_checkpoint, open_image, place
-from benchmarks.knn.vote import vote
+from benchmarks.knn.vote import vote, vote_with_bank
 
 TOOL = Path(__file__).resolve().parents[1] / "tools" / "evaluate_knn.py"
 COLOURS = {"n00000001": (220, 40, 40), "n00000002": (40, 200, 60), "n00000003": (50, 60, 220)}
@@ -82,12 +83,95 @@ def test_images_without_a_box_are_counted_not_used(imagenet, checkpoint):
 
 def test_the_command_writes_what_it_prints(imagenet, checkpoint, tmp_path):
     common = ("--checkpoint", checkpoint, "--imagenet-root", imagenet, "--json", tmp_path / "scores.json")
-    done = run_tool(*common, "--protocol", "official", "--k", 10, 20)
+    seen = ("--pictures", tmp_path / "seen", "--cache", tmp_path / "index")
+    done = run_tool(*common, *seen, "--protocol", "official", "--k", 10, 20)
     assert done.returncode == 0, done.stderr
     scores = json.loads((tmp_path / "scores.json").read_text())
     assert scores["protocol"] == "official"
     assert set(scores["top1"]) == set(scores["top5"]) == {"10", "20"}
     assert "15 train and 6 val images" in done.stdout
+    assert len(list((tmp_path / "seen").glob("*.png"))) == 6
+
+
+def test_the_bank_on_disk_gives_the_same_and_is_reused(imagenet, checkpoint, tmp_path, monkeypatch):
+    options = {"ks": (3, 10), "progress": False}
+    memory = evaluate_checkpoint(checkpoint, imagenet, **options)
+    disk = {**options, "bank_folder": tmp_path / "bank", "cache": tmp_path / "index"}
+    first = evaluate_checkpoint(checkpoint, imagenet, **disk)
+    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "bank").iterdir()}
+    assert len(written) == 3
+    calls = []
+    monkeypatch.setattr("benchmarks.knn.dataset.read_boxes", lambda path: calls.append(path))
+    second = evaluate_checkpoint(checkpoint, imagenet, **disk)
+    assert not calls  # the list of boxes came from the cache
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "bank").iterdir()} == written
+    for name in ("top1", "top5", "single_vote", "train_images"):
+        assert memory[name] == first[name] == second[name]
+    monkeypatch.undo()
+    half = evaluate_checkpoint(checkpoint, imagenet, **options, dtype="fp16")
+    assert half["top1"] == memory["top1"]
+
+
+def test_a_changed_box_file_makes_a_new_list(imagenet, tmp_path):
+    before = read_split(imagenet, "val", cache=tmp_path / "index")
+    assert read_split(imagenet, "val", cache=tmp_path / "index") == before == read_split(imagenet, "val")
+    box = imagenet / "Annotations/CLS-LOC/val/val_n00000003_1.xml"
+    write_box(box, "n00000003", (160, 120), (5, 5, 10, 10))
+    after = read_split(imagenet, "val", cache=tmp_path / "index")
+    assert after.fingerprint != before.fingerprint
+    assert after.images[-1].boxes == ((5.0, 5.0, 10.0, 10.0),)
+    for kept in (tmp_path / "index").iterdir():
+        kept.write_text(kept.read_text()[:100])
+    assert read_split(imagenet, "val", cache=tmp_path / "index") == after
+
+
+@pytest.mark.parametrize("protocol", ["official", "corrected"])
+def test_a_box_outside_of_its_image_is_clipped_or_left_out(imagenet, checkpoint, protocol):
+    boxes = imagenet / "Annotations/CLS-LOC/train/n00000001"
+    write_box(boxes / "train_n00000001_0.xml", "n00000001", (160, 120), (-40, -20, 500, 400))
+    write_box(boxes / "train_n00000001_1.xml", "n00000001", (160, 120), (200, 130, 300, 160))
+    scores = evaluate_checkpoint(checkpoint, imagenet, protocol, ks=(3,), progress=False)
+    # The published program gives a box without any part in the image the last patch.
+    assert scores["train_images"] == (15 if protocol == "official" else 14)
+    write_box(boxes / "train_n00000001_1.xml", "n00000001", (160, 120), ("nan", 0, 10, 10))
+    with pytest.raises(InputError, match=r"train_n00000001_1\.xml is not a box"):
+        evaluate_checkpoint(checkpoint, imagenet, protocol, ks=(3,), progress=False)
+
+
+TWO = """
+import json, sys
+from pathlib import Path
+import torch.distributed as dist
+from benchmarks.errors import InputError
+from benchmarks.knn import processes
+from benchmarks.knn.run import evaluate_checkpoint
+checkpoint, imagenet, picture, folder = sys.argv[1:]
+found = evaluate_checkpoint(checkpoint, imagenet, ks=(3, 10), progress=False, bank_folder=folder)
+dist.barrier()
+Path(picture).write_bytes(b"broken")
+try:
+    evaluate_checkpoint(checkpoint, imagenet, ks=(3, 10), progress=False)
+except InputError as error:
+    Path(folder, f"rank{processes.rank()}.json").write_text(json.dumps([found, str(error)]))
+processes.leave()
+"""
+
+
+def test_two_processes_equal_one_and_fail_as_one(imagenet, checkpoint, tmp_path):
+    one = evaluate_checkpoint(checkpoint, imagenet, ks=(3, 10), progress=False)
+    (tmp_path / "two.py").write_text(TWO)
+    picture = imagenet / "val/n00000003/val_n00000003_1.JPEG"  # of the second process's share
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", tmp_path / "two.py"]
+    command += [checkpoint, imagenet, picture, tmp_path / "bank"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    for rank in range(2):
+        two, error = json.loads((tmp_path / "bank" / f"rank{rank}.json").read_text())
+        assert two["processes"] == 2
+        assert {**two, "processes": 1, "seconds": 0, "bank": 0} == {**one, "seconds": 0, "bank": 0}
+        assert picture.name in error
+    assert len(list((tmp_path / "bank").glob("*.features"))) == 2
 
 
 def test_unusable_input_is_named(imagenet, checkpoint, tmp_path):
@@ -119,7 +203,7 @@ def test_unusable_input_is_named(imagenet, checkpoint, tmp_path):
 def test_the_command_says_so_in_one_line_and_exits_2(imagenet, checkpoint):
     picture = imagenet / "val/n00000002/val_n00000002_1.JPEG"
     picture.write_bytes(picture.read_bytes()[:900])
-    done = run_tool("--checkpoint", checkpoint, "--imagenet-root", imagenet, "--k", 3, "--workers", 1)
+    done = run_tool("--checkpoint", checkpoint, "--imagenet-root", imagenet, "--k", 3, "--cache", imagenet / "index")
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
     assert sum("error:" in line and picture.name in line for line in done.stderr.splitlines()) == 1
@@ -146,6 +230,19 @@ def test_a_class_without_a_vote_has_a_rank_in_the_official_top5_only():
     found = vote(train, torch.tensor([4, 4, 4]), test, torch.tensor([0, 4]), [10])
     assert found["top5_corrected"]["10"] == found["top1"]["10"] == 50.0
     assert found["top5_official"]["10"] == 100.0
+
+
+def test_the_official_protocol_ranks_a_thousand_classes(imagenet, checkpoint, monkeypatch):
+    asked = []
+
+    def counted(bank, features, labels, ks, num_classes):
+        asked.append(num_classes)
+        return vote_with_bank(bank, features, labels, ks, num_classes)
+
+    monkeypatch.setattr("benchmarks.knn.run.vote_with_bank", counted)
+    for protocol in ("official", "corrected"):
+        evaluate_checkpoint(checkpoint, imagenet, protocol, ks=(3,), progress=False)
+    assert asked == [1000, 3]
 
 
 def test_real_images_with_real_boxes(sample_data, tmp_path):

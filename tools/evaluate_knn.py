@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from benchmarks.checkpoints.convert import canonical
-from benchmarks.errors import command_parser, run_command
+from benchmarks.errors import InputError, command_parser, run_command
 from benchmarks.files import write_json
+from benchmarks.knn import processes
+from benchmarks.knn.bank import DTYPES
 from benchmarks.knn.run import KS, evaluate_checkpoint
 
 
-def main() -> None:
+def main() -> int:
     parser = command_parser(
         __doc__,
         "python tools/evaluate_knn.py --checkpoint flsl_vits16.pth --imagenet-root data/imagenet --json runs/knn.json",
@@ -28,13 +30,39 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
     parser.add_argument("--batch-size", type=int, default=64, help="images at a time (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=0, help="processes that read images (default: %(default)s)")
+    parser.add_argument("--bank", help="folder to keep the training features in; default: they stay in memory")
+    parser.add_argument("--dtype", choices=DTYPES, default="fp32", help="of kept features (default: %(default)s)")
+    parser.add_argument(
+        "--cache",
+        default="runs/knn_index",
+        help="folder for the list of boxes, read from XML once (default: %(default)s)",
+    )
+    parser.add_argument("--pictures", help="draw some val images there, with their nine patches and votes")
     parser.add_argument("--json", help="write the accuracies there")
     args = parser.parse_args()
 
     checkpoint = canonical(args.checkpoint, heads=args.heads)
-    scores = evaluate_checkpoint(
-        checkpoint, args.imagenet_root, args.protocol, args.k, args.device, args.batch_size, args.workers
-    )
+    try:
+        scores = evaluate_checkpoint(
+            checkpoint,
+            args.imagenet_root,
+            args.protocol,
+            args.k,
+            args.device,
+            args.batch_size,
+            args.workers,
+            bank_folder=args.bank,
+            dtype=args.dtype,
+            cache=args.cache,
+            pictures=args.pictures,
+        )
+    except InputError:
+        # All processes of torchrun end with the same message; one says it.
+        if processes.rank():
+            return 2
+        raise
+    if processes.rank():
+        return 0
     print(f"{scores['train_images']} train and {scores['val_images']} val images, protocol {scores['protocol']}")
     for split, counts in scores["left_out"].items():
         if any(counts.values()):
@@ -46,7 +74,11 @@ def main() -> None:
         print(f"{k:>4} {scores['top1'][k]:7.2f} {scores['top5'][k]:7.2f} {scores['single_vote'][k]:7.2f}")
     if args.json:
         write_json(args.json, scores)
+    return 0
 
 
 if __name__ == "__main__":
-    run_command(main)
+    try:
+        run_command(main)
+    finally:
+        processes.leave()

@@ -6,6 +6,7 @@ import io
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -17,7 +18,8 @@ from benchmarks.files import require_file, require_folder
 
 RESOLUTION = "480p"
 
-#: Pixels that belong to no object and to no background; the official evaluator counts them as background.
+#: Pixels that belong to no object and to no background. The scores count them as background; propagation carries
+#: them on as one more label, as the published script does.
 VOID = 255
 
 JPEG_END = b"\xff\xd9"
@@ -68,13 +70,23 @@ def sequence_names(root: Path, asked: Sequence[str] | None = None, subset: str =
 
 
 def open_video(root: Path, name: str) -> Video:
-    """The files of one sequence. Frames may be more than masks (test sets have the first mask only)."""
+    """The files of one sequence. Frames may be more than masks (test sets have the first mask only).
+
+    A frame that is missing is an error: one whose mask is there, and one that leaves a gap in the numbers.
+    """
     frames = sorted(require_folder(root / "JPEGImages" / RESOLUTION / name, "folder of frames").glob("*.jpg"))
     if not frames:
         raise InputError(f"no *.jpg in {root / 'JPEGImages' / RESOLUTION / name}: the frames of {name} are missing")
     masks = list_masks(root, name)
     if masks[0].stem != frames[0].stem:
         raise InputError(f"{name}: the first frame is {frames[0].name} but the first mask is {masks[0].name}")
+    there = {frame.stem for frame in frames}
+    absent = [mask.stem for mask in masks if mask.stem not in there]
+    numbers = [int(stem) for stem in sorted(there) if stem.isdecimal()]
+    step = min((after - before for before, after in pairwise(numbers)), default=1)
+    absent += [f"{before + step:05}" for before, after in pairwise(numbers) if after - before != step]
+    if absent:
+        raise InputError(f"{name}: frame {absent[0]}.jpg is missing in {frames[0].parent}: copy the sequence again")
     return Video(name, tuple(frames), tuple(masks))
 
 

@@ -1,7 +1,7 @@
 """Video object segmentation without training: the first mask is carried on by the similarity of tokens.
 
-The protocol of facebookresearch/dino, ``eval_video_segmentation.py``, which FLSL uses unchanged. Each token of
-a frame takes the labels of the tokens most similar to it, near it, in the first frame and the last few.
+Each token of a frame takes the labels of the tokens most similar to it, near it, in the first frame and the
+last few: facebookresearch/dino, ``eval_video_segmentation.py``, and videowalk's variant of it (see ``protocol.py``).
 The published program holds the similarities of all tokens to all tokens of every context frame; here they
 are computed tile by tile, against the keys in reach only, with the same result.
 """
@@ -9,180 +9,188 @@ are computed tile by tile, against the keys in reach only, with the same result.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from itertools import islice
 
-import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
-from PIL import Image
 
-from benchmarks.davis.dataset import VOID
-from benchmarks.errors import InputError
+from benchmarks.davis.encoder import Encoder
+from benchmarks.davis.frames import FirstMask, harden
+from benchmarks.davis.protocol import Protocol
 
-#: What the published script normalises frames with. Its first deviation is .228, not ImageNet's .229.
-DAVIS_MEAN = (0.485, 0.456, 0.406)
-DAVIS_STD = (0.228, 0.224, 0.225)
+#: MiB for the copies of keys and the similarities of one tile. Less is slower; below what one tile
+#: needs (13 MiB for ViT-S, eight context frames, radius 12) it is not kept to.
+SCRATCH = 256
 
 #: Queries are taken in squares of this many tokens a side. Small squares compute fewer similarities that the
-#: window then discards; large ones make fewer, better matrix products. 16 was fastest or near it for patch 8 and 16.
-TILE = 16
+#: window then discards; large ones make fewer, better matrix products.
+TILE = {"cpu": 8, "cuda": 16}
+
+#: Added to the similarity of a token out of reach; no cosine is that low.
+FAR = -4.0
 
 
-@dataclass(frozen=True)
-class Protocol:
-    """The constants of the evaluation; the defaults are the published ones.
-
-    ``short_side`` is in pixels; the long side is floored to a multiple of ``size_multiple``, then both sides
-    to multiples of the patch size (this changes nothing for patch 8 and 16). ``radius`` is in tokens, so the
-    window is 25x25 (the paper's text says 12x12); 0 means no window. ``name`` is recorded with the scores.
-    """
-
-    name: str = "davis2017-480p"
-    short_side: int = 480
-    size_multiple: int = 64
-    n_last_frames: int = 7
-    radius: int = 12
-    topk: int = 5
-    temperature: float = 0.1
-
-    def __post_init__(self) -> None:
-        if min(self.short_side, self.size_multiple, self.topk) < 1 or min(self.n_last_frames, self.radius) < 0:
-            raise InputError(f"{self}: sizes and topk must be 1 or more, n_last_frames and radius 0 or more")
-
-
-def input_size(height: int, width: int, patch: int, protocol: Protocol) -> tuple[int, int]:
-    """The ``(height, width)`` in pixels that a frame is resized to. The aspect is not exactly kept.
-
-    A square frame counts as landscape (the published program sizes its frame and its mask differently then).
-    """
-    short, multiple = protocol.short_side, protocol.size_multiple
-    long = int(short * max(height, width) / min(height, width) // multiple * multiple)
-    sides = (long, short) if height > width else (short, long)
-    sides = tuple(side // patch * patch for side in sides)
-    if min(sides) < patch:
-        raise InputError(
-            f"a {width}x{height} frame comes out as {sides[1]}x{sides[0]} with short side {short}, "
-            f"multiple {multiple} and patch {patch}: ask for a larger short side"
-        )
-    return sides
-
-
-def prepare_frame(
-    frame: np.ndarray,
-    patch: int,
-    protocol: Protocol,
-    mean: tuple[float, ...] = DAVIS_MEAN,
-    std: tuple[float, ...] = DAVIS_STD,
+@lru_cache(maxsize=64)
+def _distance_penalty(
+    size: tuple[int, int], near: tuple[int, int], offset: tuple[int, int], protocol: Protocol, device: torch.device
 ) -> torch.Tensor:
-    """A BGR frame uint8 ``[H, W, 3]`` -> normalised RGB fp32 ``[3, h, w]``, resized bilinearly by OpenCV."""
-    height, width = input_size(*frame.shape[:2], patch, protocol)
-    rgb = cv2.resize(frame, (width, height)).astype(np.float32)[:, :, ::-1] / 255.0
-    image = torch.from_numpy(rgb.transpose(2, 0, 1).copy())
-    return (image - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
+    """:data:`FAR` where a key is out of a query's reach, else 0: fp32 ``[queries, keys]`` of one tile.
 
-
-def prepare_mask(mask: np.ndarray, patch: int, protocol: Protocol) -> torch.Tensor:
-    """The first mask, indices ``[H, W]`` -> one-hot fp32 ``[C, h, w]`` over tokens (nearest neighbour).
-
-    C is the highest index *after* the reduction, plus one: as in the published program, an object with the
-    highest index that is too small to survive is lost for the whole video. Void is background, as in the scores.
+    The tile has ``size``, the keys around it ``near`` rows and columns, and it begins at ``offset`` within them.
     """
-    height, width = input_size(*mask.shape, patch, protocol)
-    labels = np.where(mask == VOID, 0, mask).astype(np.uint8)
-    small = np.array(Image.fromarray(labels).resize((width // patch, height // patch), Image.Resampling.NEAREST))
-    return F.one_hot(torch.from_numpy(small).long()).permute(2, 0, 1).float()
+    rows, columns = (
+        (torch.arange(own, device=device)[:, None] + start - torch.arange(around, device=device)).abs()
+        for own, around, start in zip(size, near, offset, strict=True)
+    )
+    rows, columns = rows[:, None, :, None], columns[None, :, None, :]
+    radius = protocol.radius
+    far = (rows > radius) | (columns > radius) if protocol.window == "square" else rows**2 + columns**2 >= radius**2
+    if not radius:
+        far = torch.zeros_like(far)
+    return (far.flatten(2).flatten(0, 1) * FAR).float()
 
 
-def _tile_bounds(side: int) -> Iterator[tuple[int, int]]:
-    for start in range(0, side, TILE):
-        yield start, min(start + TILE, side)
+def _slabs(
+    frames: Sequence[torch.Tensor], reach: int, tile: int, budget: int
+) -> Iterator[tuple[slice, slice, slice, slice, torch.Tensor]]:
+    """For every tile: its rows and columns, those in reach, and the keys there, ``[n, keys, D]``.
+
+    Keys are copied together for a column of tiles, as much of it as ``budget`` (bytes) allows.
+    """
+    height, width, dim = frames[0].shape
+    line = len(frames) * (min(tile + 2 * reach, width)) * dim * frames[0].element_size()
+    rows_at_once = max((budget // line - 2 * reach) // tile * tile, tile)
+    for left in range(0, width, tile):
+        columns = slice(left, min(left + tile, width))
+        near_columns = slice(max(left - reach, 0), min(columns.stop + reach, width))
+        for start in range(0, height, rows_at_once):
+            stop = min(start + rows_at_once, height)
+            first, last = max(start - reach, 0), min(stop + reach, height)
+            slab = torch.stack([frame[first:last, near_columns] for frame in frames])
+            for top in range(start, stop, tile):
+                rows = slice(top, min(top + tile, stop))
+                near_rows = slice(max(top - reach, 0), min(rows.stop + reach, height))
+                keys = slab[:, near_rows.start - first : near_rows.stop - first].flatten(1, 2)
+                yield rows, columns, near_rows, near_columns, keys
 
 
 def propagate_labels(
-    target: torch.Tensor, features: torch.Tensor, labels: torch.Tensor, protocol: Protocol
+    target: torch.Tensor,
+    features: Sequence[torch.Tensor],
+    labels: Sequence[torch.Tensor],
+    protocol: Protocol,
+    scratch: int = SCRATCH,
 ) -> torch.Tensor:
     """Soft labels of one frame from those of its context frames.
 
     Args:
-        target: ``[h, w, D]``, the frame's features, L2-normalised.
-        features: ``[n, h, w, D]``, the context's features, L2-normalised.
-        labels: ``[n, C, h, w]``, the context's soft labels.
+        target: ``[h, w, D]``, the frame's features, of length 1.
+        features: one ``[h, w, D]`` for each of n context frames, the video's first frame first.
+        labels: one ``[C, h, w]`` for each context frame.
+        scratch: MiB to work in, see :data:`SCRATCH`.
 
     Returns:
         ``[C, h, w]``: for each token the mean of its neighbours' labels weighted by exp(cosine / temperature),
-        over the ``topk`` most similar tokens of all context frames together that lie within ``radius``
-        rows and columns; tokens that tie with the last of them count too.
+        over the ``topk`` most similar tokens of all context frames together that are in reach; with
+        ``keep_ties`` those that tie with the last of them count too.
     """
-    height, width, dim = target.shape
-    radius = protocol.radius or max(height, width)
-    rows, columns = (torch.arange(side, device=target.device) for side in (height, width))
-    carried = labels.new_empty(labels.shape[1:])
-    for top, bottom in _tile_bounds(height):
-        near_rows = slice(max(top - radius, 0), bottom + radius)
-        far_in_rows = (rows[top:bottom, None] - rows[near_rows]).abs() > radius
-        for left, right in _tile_bounds(width):
-            near_columns = slice(max(left - radius, 0), right + radius)
-            far_in_columns = (columns[left:right, None] - columns[near_columns]).abs() > radius
-            far = (far_in_rows[:, None, :, None] | far_in_columns[None, :, None, :]).flatten(2).flatten(0, 1)
-            queries = target[top:bottom, left:right].reshape(-1, dim)
-            keys = features[:, near_rows, near_columns].reshape(-1, dim)
-            near_labels = labels[:, :, near_rows, near_columns].transpose(0, 1).flatten(1)
-            weights = (queries @ keys.T).div_(protocol.temperature).exp_()
-            weights.view(len(queries), len(features), -1).masked_fill_(far[:, None], 0)
-            # Chosen after the exponential, as the published program does: rounding can make ties there.
-            last = weights.topk(min(protocol.topk, len(keys)), dim=1).values[:, -1:]
-            weights.masked_fill_(weights < last, 0)
-            weights /= weights.sum(1, keepdim=True)
-            carried[:, top:bottom, left:right] = (near_labels @ weights.T).unflatten(1, (bottom - top, right - left))
-    return carried
+    height, width, _ = target.shape
+    reach = protocol.radius or max(height, width)
+    tile = TILE.get(target.device.type, TILE["cuda"])
+    table = torch.stack(tuple(labels)).permute(0, 2, 3, 1).flatten(0, 2)  # [n * h * w, C]
+    places = torch.arange(len(table), device=target.device).view(-1, height, width)
+    everywhere = None if protocol.window_on_first else features[0].flatten(0, 1)
+    windowed = list(features if protocol.window_on_first else features[1:])
+    places_windowed = places[len(places) - len(windowed) :]
+    # Tokens that look alike in a still video tie once in each frame: that many more are looked at.
+    candidates = protocol.topk + len(features)
+    carried = target.new_empty(height, width, table.shape[1])
+    for rows, columns, near_rows, near_columns, keys in _slabs(windowed, reach, tile, scratch << 20):
+        queries = target[rows, columns].flatten(0, 1)
+        around = (near_rows.stop - near_rows.start, near_columns.stop - near_columns.start)
+        penalty = _distance_penalty(
+            (rows.stop - rows.start, columns.stop - columns.start),
+            around,
+            (rows.start - near_rows.start, columns.start - near_columns.start),
+            protocol,
+            target.device,
+        )
+        where = places_windowed[:, near_rows, near_columns].flatten()
+        near = torch.bmm(queries.expand(len(keys), -1, -1), keys.transpose(1, 2)).transpose(0, 1)
+        similarity = queries.new_empty(near.shape)
+        similarity = torch.add(near, penalty[:, None], out=similarity).flatten(1)
+        if everywhere is not None:
+            similarity = torch.cat([queries @ everywhere.T, similarity], dim=1)
+            where = torch.cat([places[0].flatten(), where])
+        mixed = _mix(similarity, where, table, candidates, protocol)
+        carried[rows, columns] = mixed.view(rows.stop - rows.start, columns.stop - columns.start, -1)
+    return carried.permute(2, 0, 1).contiguous()
 
 
-def harden(soft: torch.Tensor, patch: int, size: tuple[int, int]) -> np.ndarray:
-    """Soft labels ``[C, h, w]`` over tokens -> label map uint8 of ``size`` (height, width).
+def _mix(
+    similarity: torch.Tensor, where: torch.Tensor, table: torch.Tensor, candidates: int, protocol: Protocol
+) -> torch.Tensor:
+    """Labels ``[queries, C]`` from similarities ``[queries, keys]``; row ``where[key]`` of ``table`` is a key's."""
+    top, index = similarity.topk(min(candidates, similarity.shape[1]), dim=1)
+    top = top.masked_fill(top < FAR / 2, -torch.inf)
+    k = min(protocol.topk, top.shape[1])
+    if not protocol.keep_ties:
+        weights = (top[:, :k] / protocol.temperature).softmax(1)
+        return torch.einsum("qk,qkc->qc", weights, table[where[index[:, :k]]])
+    # Compared after the exponential, as in the published program: rounding can make ties there.
+    weights = (top / protocol.temperature).exp_()
+    last = weights[:, k - 1 : k].clone()
+    weights.masked_fill_(weights < last, 0)
+    mixed = torch.einsum("qk,qkc->qc", weights / weights.sum(1, keepdim=True), table[where[index]])
+    more = (weights[:, -1] > 0) & (top.shape[1] < similarity.shape[1])
+    if more.any():
+        # Every candidate counted, so there may be further ties: these queries look at all their keys.
+        row = similarity[more]
+        weights = (row.masked_fill(row < FAR / 2, -torch.inf) / protocol.temperature).exp_()
+        weights.masked_fill_(weights < last[more], 0)
+        mixed[more] = (weights / weights.sum(1, keepdim=True)) @ table[where]
+    return mixed
 
-    Bilinear to the network's input size, every channel stretched to [0, 1] (background too; empty ones stay
-    empty), the largest wins, then nearest neighbour to the original size. A channel that is constant and not
-    empty becomes NaN, which wins: it covers the frame.
-    """
-    soft = F.interpolate(
-        soft[None], scale_factor=patch, mode="bilinear", align_corners=False, recompute_scale_factor=False
-    )[0]
-    stretched = soft - soft.amin((1, 2), keepdim=True)
-    stretched = stretched / stretched.amax((1, 2), keepdim=True)
-    labels = torch.where(soft.amax((1, 2), keepdim=True) > 0, stretched, soft).argmax(0)
-    image = Image.fromarray(labels.cpu().numpy().astype(np.uint8))
-    return np.array(image.resize((size[1], size[0]), Image.Resampling.NEAREST))
+
+def _batches(frames: Iterable[torch.Tensor], size: int) -> Iterator[torch.Tensor]:
+    frames = iter(frames)
+    while batch := list(islice(frames, size)):
+        yield torch.stack(batch)
 
 
-@torch.inference_mode()
 def propagate_video(
-    tokens: Callable[[torch.Tensor], torch.Tensor],
+    encoder: Encoder,
     frames: Iterable[torch.Tensor],
-    first_mask: torch.Tensor,
+    first_mask: FirstMask,
     size: tuple[int, int],
-    patch: int,
     protocol: Protocol,
+    batch_size: int = 1,
+    scratch: int = SCRATCH,
 ) -> Iterator[np.ndarray]:
     """Yield the label map uint8 ``[H, W]`` of every frame after the first.
 
     Args:
-        tokens: images ``[1, 3, h, w]`` -> patch tokens ``[1, N, D]``, for instance ``HouseViT.patch_tokens``.
-        frames: what :func:`prepare_frame` gives for each frame, the first included, on the device to use.
-        first_mask: what :func:`prepare_mask` gives for the first frame, on that device.
-        size: the original height and width.
+        frames: what :func:`benchmarks.davis.frames.prepare_frame` gives for each frame, the first included,
+            on the device to use.
+        first_mask: the first mask on the encoder's grid, on that device.
+        size: the video's own height and width.
+        batch_size: frames to encode at once.
     """
-    grid = first_mask.shape[1:]
     first = None
     context: deque[tuple[torch.Tensor, torch.Tensor]] = deque(maxlen=protocol.n_last_frames)
-    for frame in frames:
-        features = F.normalize(tokens(frame[None])[0], dim=1).reshape(*grid, -1)
-        if first is None:
-            first = (features, first_mask)
-            continue
-        used = [first, *context]
-        soft = propagate_labels(features, *(torch.stack(part) for part in zip(*used, strict=True)), protocol)
-        # The soft labels go on, not the map: what was uncertain stays so.
-        context.append((features, soft))
-        yield harden(soft, patch, size)
+    for batch in _batches(frames, batch_size):
+        with torch.inference_mode():
+            encoded = encoder(batch)
+        for features in encoded:
+            if first is None:
+                first = (features, first_mask.labels)
+                context.extend([first] * (protocol.n_last_frames if protocol.padded_context else 0))
+                continue
+            with torch.inference_mode():
+                soft = propagate_labels(features, *zip(first, *context, strict=True), protocol, scratch)
+                # The soft labels go on, not the map: what was uncertain stays so.
+                context.append((features, soft))
+                labels = harden(soft, first_mask.indices, encoder.stride, size, protocol)
+            yield labels

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,55 +15,47 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.backbones import load_backbone
-from benchmarks.checkpoints.card import IMAGENET_MEAN, IMAGENET_STD, Card
 from benchmarks.davis.dataset import Video, find_root, open_video, read_frame, read_mask, sequence_names
+from benchmarks.davis.encoder import Encoder
+from benchmarks.davis.frames import input_size, prepare_frame, prepare_mask
 from benchmarks.davis.predictions import write_prediction
-from benchmarks.davis.propagation import (
-    DAVIS_MEAN,
-    DAVIS_STD,
-    Protocol,
-    prepare_frame,
-    prepare_mask,
-    propagate_video,
-)
+from benchmarks.davis.propagation import SCRATCH, propagate_video
+from benchmarks.davis.protocol import DINO, Protocol
 from benchmarks.davis.scoring import evaluate
 from benchmarks.devices import usable_device
 from benchmarks.errors import InputError
 
-
-def normalisation(card: Card) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and deviation for frames: the published script's, unless the checkpoint was trained with others.
-
-    The script normalises every network alike. Weights that never saw ImageNet's normalisation would
-    be judged on inputs they do not know, so they get the one on their card.
-    """
-    if (card.mean, card.std) == (IMAGENET_MEAN, IMAGENET_STD):
-        return DAVIS_MEAN, DAVIS_STD
-    return card.mean, card.std
+#: Frames encoded at once where the caller does not say. On a CPU more gain nothing, and one at a time is the
+#: published program's arithmetic to the last bit; on a GPU single frames of a small ViT leave it idle.
+BATCH = {"cpu": 1, "cuda": 8}
 
 
 def label_maps(
-    tokens: Callable[[torch.Tensor], torch.Tensor],
-    card: Card,
+    encoder: Encoder,
     video: Video,
     protocol: Protocol,
     device: str | torch.device = "cpu",
+    batch_size: int = 1,
+    scratch: int = SCRATCH,
 ) -> Iterator[np.ndarray]:
     """Yield a label map uint8 ``[H, W]`` for every frame of ``video``; the first is its first mask, untouched."""
     mask = read_mask(video.masks[0])
-    patch = card.architecture.patch_size
-    mean, std = normalisation(card)
+    size = input_size(*mask.shape, encoder.multiple, protocol)
+    mean, std = encoder.normalisation(protocol)
 
     def frames() -> Iterator[torch.Tensor]:
         for path in video.frames:
             frame = read_frame(path)
             if frame.shape[:2] != mask.shape:
-                raise InputError(f"{path} is {frame.shape[1]}x{frame.shape[0]}, its first mask another size")
-            yield prepare_frame(frame, patch, protocol, mean, std).to(device)
+                raise InputError(
+                    f"{path} is {frame.shape[1]}x{frame.shape[0]}, but {video.masks[0]} is "
+                    f"{mask.shape[1]}x{mask.shape[0]}: all frames and masks of a sequence must have one size"
+                )
+            yield prepare_frame(frame, size, mean, std).to(device)
 
     yield mask
-    first_mask = prepare_mask(mask, patch, protocol).to(device)
-    yield from propagate_video(tokens, frames(), first_mask, mask.shape, patch, protocol)
+    first_mask = prepare_mask(mask, encoder.grid(size), protocol).to(device)
+    yield from propagate_video(encoder, frames(), first_mask, mask.shape, protocol, batch_size, scratch)
 
 
 def propagate_checkpoint(
@@ -71,50 +64,86 @@ def propagate_checkpoint(
     out: str | os.PathLike[str] | None = None,
     sequences: Sequence[str] | None = None,
     frames: int | None = None,
-    protocol: Protocol | None = None,
+    protocol: Protocol = DINO,
     device: str = "cpu",
     progress: bool = True,
+    batch_size: int | None = None,
+    scratch: int = SCRATCH,
+    at_once: int = 1,
 ) -> tuple[dict[str, list[np.ndarray]], dict[str, Any]]:
     """Label maps of every sequence for a canonical checkpoint.
 
-    With ``out`` they are written as ``out/<sequence>/<frame>.png`` and not kept. ``frames`` stops after the first
-    so many frames of each sequence.
+    Args:
+        out: write them as ``out/<sequence>/<frame>.png`` and do not keep them.
+        frames: stop after the first so many frames of each sequence.
+        batch_size: frames to encode at once; see :data:`BATCH`.
+        scratch: MiB to propagate in; see :data:`benchmarks.davis.propagation.SCRATCH`.
+        at_once: sequences side by side, for a GPU that one alone does not fill.
 
     Returns:
         The label maps by sequence (empty with ``out``), and facts about the run: ``protocol``, ``sequences``
-        (frames of each), ``patch_size``, ``normalisation``, ``seconds``.
+        (frames of each), ``stride`` (pixels per token), ``normalisation``, ``seconds``.
     """
-    protocol = protocol or Protocol()
+    where = usable_device(device)
+    batch_size = BATCH.get(where.type, BATCH["cuda"]) if batch_size is None else batch_size
     if frames is not None and frames < 2:
         raise InputError(f"{frames} frame(s) leave nothing to propagate to: ask for 2 or more")
-    where = usable_device(device)
+    if min(batch_size, scratch, at_once) < 1:
+        raise InputError(f"batch {batch_size}, {scratch} MiB, {at_once} sequences at once: each must be 1 or more")
     root = find_root(davis_root)
     videos = [open_video(root, name) for name in sequence_names(root, sequences)]
     videos = [Video(video.name, video.frames[:frames], video.masks) for video in videos]
     module, card = load_backbone(checkpoint)
-    module.to(where)
+    encoder = Encoder(module.to(where), card)
     kept: dict[str, list[np.ndarray]] = {}
     start = time.monotonic()
     with tqdm(total=sum(len(video.frames) for video in videos), unit="frame", disable=not progress) as bar:
-        for video in videos:
-            bar.set_description(video.name)
-            for path, labels in zip(
-                video.frames, label_maps(module.patch_tokens, card, video, protocol, where), strict=True
-            ):
+
+        def propagate(video: Video) -> None:
+            found = []
+            maps = label_maps(encoder, video, protocol, where, batch_size, scratch)
+            for path, labels in zip(video.frames, maps, strict=True):
                 if out is None:
-                    kept.setdefault(video.name, []).append(labels)
+                    found.append(labels)
                 else:
                     write_prediction(Path(out) / video.name / f"{path.stem}.png", labels)
                 bar.update()
-    mean, std = normalisation(card)
+            if out is None:
+                kept[video.name] = found
+
+        _for_each(propagate, videos, where, at_once)
+    mean, std = encoder.normalisation(protocol)
     facts = {
         "protocol": asdict(protocol),
         "sequences": {video.name: len(video.frames) for video in videos},
-        "patch_size": card.architecture.patch_size,
+        "stride": encoder.stride,
         "normalisation": {"mean": list(mean), "std": list(std)},
         "seconds": round(time.monotonic() - start, 3),
     }
     return kept, facts
+
+
+def _for_each(work, videos: Sequence[Video], device: torch.device, at_once: int) -> None:
+    """Call ``work`` on every video, ``at_once`` of them in threads, on a GPU each in a stream of its own."""
+    if at_once == 1:
+        for video in videos:
+            work(video)
+        return
+
+    def in_stream(video: Video) -> None:
+        if device.type != "cuda":
+            return work(video)
+        with torch.cuda.device(device), torch.cuda.stream(torch.cuda.Stream(device)):
+            return work(video)
+
+    with ThreadPoolExecutor(at_once) as pool:
+        running = [pool.submit(in_stream, video) for video in videos]
+        try:
+            for future in running:
+                future.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def evaluate_checkpoint(
@@ -123,15 +152,18 @@ def evaluate_checkpoint(
     out: str | os.PathLike[str] | None = None,
     sequences: Sequence[str] | None = None,
     frames: int | None = None,
-    protocol: Protocol | None = None,
+    protocol: Protocol = DINO,
     device: str = "cpu",
     progress: bool = True,
+    **options: Any,
 ) -> dict[str, Any]:
     """Propagate and score; arguments as :func:`propagate_checkpoint`.
 
     Returns ``{"metrics": ..., "run": ...}``: what :func:`benchmarks.davis.scoring.evaluate` gives, and the facts of
-    the run. With ``out`` the label maps are left there.
+    the run. With ``out`` the label maps are left there, else they never touch the disk.
     """
-    kept, facts = propagate_checkpoint(checkpoint, davis_root, out, sequences, frames, protocol, device, progress)
+    kept, facts = propagate_checkpoint(
+        checkpoint, davis_root, out, sequences, frames, protocol, device, progress, **options
+    )
     metrics = evaluate(davis_root, kept if out is None else out, list(facts["sequences"]), frames, progress)
     return {"metrics": metrics, "run": facts}

@@ -1,0 +1,26 @@
+"""Table 6 of the paper: the number of centroids K."""
+
+from __future__ import annotations
+
+from benchmarks.tables.ablation import Ablation, Setting
+
+_PAPER = {1024: 68.1, 2048: 72.1, 4096: 72.4, 8192: 72.5, 16384: 72.1}
+
+#: The small configuration has 256 centroids where the paper's has 4096.
+_MINI_FACTOR = 16
+
+
+def _settings(factor: int) -> tuple[Setting, ...]:
+    found = ((clusters // factor, paper) for clusters, paper in _PAPER.items())
+    return tuple(Setting(f"K{clusters}", (f"model.clusters={clusters}",), paper) for clusters, paper in found)
+
+
+TABLE = Ablation(
+    number=6,
+    title="bbox-aligned k-NN top-1 by the number of centroids",
+    source="FLSL, NeurIPS 2023, Table 6",
+    settings=_settings(1),
+    mini=_settings(_MINI_FACTOR),
+    noise=0.5,
+    noise_reason="assumed: nobody has published repeated runs",
+)
