@@ -7,15 +7,15 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.backbones import load_backbone
-from benchmarks.checkpoints.convert import canonical
+from benchmarks.checkpoints.card import Architecture, ResNetArchitecture
 from benchmarks.errors import InputError, command_parser, run_command
 from benchmarks.files import atomic_path, require_file
 
 BATCH = 16
 
 
-def read_inputs(path: str, patch: int) -> np.ndarray:
-    """float32 ``[B, 3, H, W]`` from a .npy file, with sides that the patch size divides."""
+def read_inputs(path: str, architecture: Architecture | ResNetArchitecture) -> np.ndarray:
+    """float32 ``[B, 3, H, W]`` from a .npy file, finite, with sides that a ViT's patch size divides."""
     path = require_file(path, "inputs file")
     try:
         array = np.load(path, allow_pickle=False)
@@ -24,7 +24,10 @@ def read_inputs(path: str, patch: int) -> np.ndarray:
     if not isinstance(array, np.ndarray) or array.dtype != np.float32 or array.ndim != 4 or array.shape[1] != 3:
         found = f"{array.dtype} {list(array.shape)}" if isinstance(array, np.ndarray) else "an archive"
         raise InputError(f"{path} holds {found}: float32 [B, 3, H, W], already normalised, is needed")
-    if not array.size or array.shape[2] % patch or array.shape[3] % patch:
+    if not array.size or not np.isfinite(array).all():
+        raise InputError(f"{path} holds {'NaN or infinite values' if array.size else 'no values'}: check what wrote it")
+    patch = architecture.patch_size
+    if isinstance(architecture, Architecture) and (array.shape[2] % patch or array.shape[3] % patch):
         raise InputError(f"{path}: {array.shape[2]}x{array.shape[3]} pixels are no multiple of the patch size {patch}")
     return array
 
@@ -33,24 +36,26 @@ def main() -> int:
     parser = command_parser(
         __doc__, "python tools/extract_features.py dino_s16.safetensors inputs.npy --out features.npy"
     )
-    parser.add_argument("checkpoint", help="canonical checkpoint, or a foreign one (it is converted first)")
+    parser.add_argument("checkpoint", help="canonical checkpoint, or a foreign file or folder (converted in memory)")
     parser.add_argument("inputs", help=".npy, float32 [B, 3, H, W], already normalised")
     parser.add_argument("--out", required=True, help=".npy, float32 [B, N, D], patches row-major")
     parser.add_argument("--heads", type=int, help="attention heads, where the file does not tell")
     arguments = parser.parse_args()
-    module, card = load_backbone(canonical(arguments.checkpoint, arguments.heads))
-    inputs = read_inputs(arguments.inputs, card.architecture.patch_size)
     if not arguments.out.endswith(".npy"):
         raise InputError(f"{arguments.out}: features are written as NAME.npy")
+    module, card = load_backbone(arguments.checkpoint, heads=arguments.heads)
+    inputs = read_inputs(arguments.inputs, card.architecture)
     with torch.inference_mode():
         parts = [
-            module.patch_tokens(torch.from_numpy(inputs[i : i + BATCH])).numpy()
+            module.patch_tokens(torch.from_numpy(np.ascontiguousarray(inputs[i : i + BATCH]))).numpy()
             for i in tqdm(range(0, len(inputs), BATCH), desc="features", unit="batch", disable=len(inputs) <= BATCH)
         ]
     features = np.concatenate(parts)
     with atomic_path(arguments.out) as temporary:
         np.save(temporary, features)
-    print(f"{arguments.out}: float32 {list(features.shape)} from {card.method}, {card.architecture.num_heads} heads")
+    a = card.architecture
+    network = "ResNet" if isinstance(a, ResNetArchitecture) else f"ViT with {a.num_heads} heads"
+    print(f"{arguments.out}: float32 {list(features.shape)} from {card.method}, {network}")
     return 0
 
 

@@ -1,31 +1,50 @@
-"""From a canonical checkpoint to a network whose weights are proven to be the file's."""
+"""From a checkpoint to a network whose weights are proven to be the file's."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 import torch
 from torch import nn
 
+from benchmarks.backbones.resnet import HouseResNet
 from benchmarks.backbones.vit import HouseViT
-from benchmarks.checkpoints.canonical import read_canonical
-from benchmarks.checkpoints.card import Card
+from benchmarks.checkpoints.canonical import is_canonical, read_canonical
+from benchmarks.checkpoints.card import Card, ResNetArchitecture
+from benchmarks.checkpoints.convert import check_heads, convert_in_memory
 from benchmarks.errors import InputError
 
 
-def load_backbone(path: str | os.PathLike[str], drop_path_rate: float = 0.0) -> tuple[HouseViT, Card]:
-    """Build the network that the checkpoint's card describes and load every tensor of the file into it.
+def load_backbone(
+    path: str | os.PathLike[str], drop_path_rate: float = 0.0, heads: int | None = None, branch: str | None = None
+) -> tuple[HouseViT | HouseResNet, Card]:
+    """Build the network that a checkpoint describes and load every tensor of it.
 
-    Returns the module in ``eval`` mode and the card. Raises :class:`InputError` when the file is no
-    canonical checkpoint or when its tensors and its card disagree.
+    A foreign file is converted in memory first, with the checks of :func:`benchmarks.checkpoints.convert.convert`;
+    ``heads`` and ``branch`` are for it. Returns the module in ``eval`` mode and the card. Raises
+    :class:`InputError` when the file is not usable or when its tensors and its card disagree.
     """
-    tensors, card = read_canonical(path)
-    module = HouseViT(card.architecture, card.resize, drop_path_rate)
-    load_exactly(module, tensors, where=str(path))
+    if is_canonical(path):
+        tensors, card = read_canonical(path)
+        check_heads(path, card, heads)
+        if branch is not None:
+            raise InputError(f"{path} is a canonical checkpoint and has no branches: convert the source file again")
+    else:
+        tensors, card, _ = convert_in_memory(path, heads, branch)
+    module = build(card, drop_path_rate)
+    load_exactly(module, dict(tensors), where=str(path))
     return module.eval(), card
 
 
-def load_exactly(module: nn.Module, tensors: dict[str, torch.Tensor], where: str) -> None:
+def build(card: Card, drop_path_rate: float = 0.0) -> HouseViT | HouseResNet:
+    """The network of a card, freshly initialised."""
+    if isinstance(card.architecture, ResNetArchitecture):
+        return HouseResNet(card.architecture)
+    return HouseViT(card.architecture, card.resize, drop_path_rate)
+
+
+def load_exactly(module: nn.Module, tensors: Mapping[str, torch.Tensor], where: str) -> None:
     """Copy ``tensors`` into ``module``: every name once on both sides, every shape equal, or an error."""
     differences = weight_differences(module, tensors, values=False)
     if differences:
@@ -33,7 +52,7 @@ def load_exactly(module: nn.Module, tensors: dict[str, torch.Tensor], where: str
     module.load_state_dict(tensors, strict=True)
 
 
-def weight_differences(module: nn.Module, tensors: dict[str, torch.Tensor], values: bool = True) -> list[str]:
+def weight_differences(module: nn.Module, tensors: Mapping[str, torch.Tensor], values: bool = True) -> list[str]:
     """What keeps ``module`` from holding exactly ``tensors``; an empty list when nothing does.
 
     Compares names, shapes and (with ``values``) every element, after a cast to the module's dtype.

@@ -6,13 +6,15 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
+from timm.layers import Attention, GluMlp, Mlp
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
+from benchmarks.backbones.rotary import RotaryAttention, RotaryPositions, share_rope
 from benchmarks.checkpoints.card import Architecture, ResizeRule
 from benchmarks.errors import InputError
 
-ACTIVATIONS = {"gelu": nn.GELU}
+ACTIVATIONS = {"gelu": nn.GELU, "gelu-tanh": partial(nn.GELU, approximate="tanh"), "silu": nn.SiLU}
 
 
 def resize_position_table(table: torch.Tensor, old: int, new: tuple[int, int], rule: ResizeRule) -> torch.Tensor:
@@ -26,7 +28,7 @@ def resize_position_table(table: torch.Tensor, old: int, new: tuple[int, int], r
     # The offset reaches the resampler itself: it samples with this scale, not with new / old.
     scale = tuple((side + rule.offset) / old for side in new)
     how = {"scale_factor": scale} if rule.offset else {"size": new}
-    grid = F.interpolate(grid, mode=rule.mode, align_corners=False, antialias=rule.antialias, **how)
+    grid = F.interpolate(grid, mode=rule.mode, align_corners=rule.align_corners, antialias=rule.antialias, **how)
     if grid.shape[-2:] != new:
         raise RuntimeError(f"position table came out as {tuple(grid.shape[-2:])}, expected {new}")
     return grid.permute(0, 2, 3, 1).reshape(1, new[0] * new[1], -1).to(table.dtype)
@@ -35,16 +37,18 @@ def resize_position_table(table: torch.Tensor, old: int, new: tuple[int, int], r
 class HouseViT(VisionTransformer):
     """timm's :class:`VisionTransformer` that takes any image size and follows a card.
 
-    It has timm's ``forward_features`` and ``forward_intermediates`` and timm's parameter names. Two
-    things differ: the position table is resampled by the card's :class:`ResizeRule`, and only the
-    class token may have a row in it (registers never do, as in DINOv2). Images ``[B, 3, H, W]``
-    need sides that are multiples of the patch size.
+    It has timm's ``forward_features`` and ``forward_intermediates`` and timm's parameter names. Three
+    things differ: the position table is resampled by the card's :class:`ResizeRule`, only the
+    class token may have a row in it (registers never do, as in DINOv2), and DINOv3's rotary positions
+    take its place where the card says so. Images ``[B, 3, H, W]`` need sides that are multiples of the
+    patch size.
     """
 
     def __init__(self, architecture: Architecture, resize: ResizeRule, drop_path_rate: float = 0.0) -> None:
         a = architecture
-        if a.mlp != "mlp" or a.activation not in ACTIVATIONS or a.qk_norm:
-            raise InputError(f"the ViT here has no mlp={a.mlp!r} with activation={a.activation!r}, qk_norm={a.qk_norm}")
+        if not isinstance(a, Architecture):
+            raise InputError(f"this checkpoint is a {a.kind}, but a ViT is needed here")
+        rotary = a.position == "rope"
         super().__init__(
             img_size=a.image_size,
             patch_size=a.patch_size,
@@ -53,31 +57,42 @@ class HouseViT(VisionTransformer):
             embed_dim=a.embed_dim,
             depth=a.depth,
             num_heads=a.num_heads,
-            mlp_ratio=(a.mlp_hidden or 4 * a.embed_dim) / a.embed_dim,
             qkv_bias=a.qkv_bias,
+            qk_norm=a.qk_norm,
             init_values=1e-5 if a.layer_scale else None,
             class_token=a.class_token,
+            pos_embed="none" if rotary else "learn",
             no_embed_class=True,
             reg_tokens=a.registers,
             final_norm=a.final_norm,
             dynamic_img_size=True,
             drop_path_rate=drop_path_rate,
             norm_layer=partial(nn.LayerNorm, eps=a.eps),
-            act_layer=ACTIVATIONS[a.activation],
+            mlp_layer=partial(_mlp, a),
+            attn_layer=RotaryAttention if rotary else Attention,
         )
         self.architecture = architecture
         self.resize = resize
-        rows = a.position_prefix_rows + a.grid**2
-        self.pos_embed = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, rows, a.embed_dim), std=0.02))
+        if rotary:
+            self.rope = RotaryPositions(a.embed_dim // a.num_heads)
+            for block in self.blocks:
+                share_rope(block.attn, self.rope)
+        else:
+            rows = a.position_prefix_rows + a.grid**2
+            self.pos_embed = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, rows, a.embed_dim), std=0.02))
 
     def _pos_embed(self, x: torch.Tensor) -> torch.Tensor:
         """Patch tokens ``[B, h, w, D]`` -> ``[B, prefix + h*w, D]`` with positions and prefix tokens."""
         batch, height, width, _ = x.shape
         prefix_rows = self.architecture.position_prefix_rows
-        table = resize_position_table(
-            self.pos_embed[:, prefix_rows:], self.architecture.grid, (height, width), self.resize
-        )
-        tokens = [x.flatten(1, 2) + table]
+        if self.architecture.position == "rope":
+            self.rope.prepare(height, width)
+            tokens = [x.flatten(1, 2)]
+        else:
+            table = resize_position_table(
+                self.pos_embed[:, prefix_rows:], self.architecture.grid, (height, width), self.resize
+            )
+            tokens = [x.flatten(1, 2) + table]
         if self.reg_token is not None:
             tokens.insert(0, self.reg_token.expand(batch, -1, -1))
         if self.cls_token is not None:
@@ -92,3 +107,12 @@ class HouseViT(VisionTransformer):
         final norm gives the raw output of its last block.
         """
         return self.forward_features(images)[:, self.num_prefix_tokens :]
+
+
+def _mlp(a: Architecture, in_features: int, bias: bool = True, drop: float = 0.0, **_: object) -> nn.Module:
+    """A block's MLP with exactly the card's hidden width: timm's own ratio of floats can be one short."""
+    if a.mlp == "swiglu":
+        return GluMlp(
+            in_features, 2 * a.hidden, act_layer=ACTIVATIONS[a.activation], gate_last=False, bias=bias, drop=drop
+        )
+    return Mlp(in_features, a.hidden, act_layer=ACTIVATIONS[a.activation], bias=bias, drop=drop)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
-import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
 
@@ -17,7 +17,18 @@ from benchmarks.files import atomic_path, require_file, write_json
 CARD_KEY = "card"
 
 
-def write_canonical(path: str | os.PathLike[str], tensors: dict[str, torch.Tensor], card: Card) -> None:
+#: The format's names of the types that a network can have here.
+TYPE_NAMES = {
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int64: "I64",
+}
+BLOCK = 1 << 24
+
+
+def write_canonical(path: str | os.PathLike[str], tensors: Mapping[str, torch.Tensor], card: Card) -> None:
     """Write ``tensors`` (timm key names) and their card to ``path``, and the card to ``path`` with ``.json``.
 
     Both files appear whole or not at all. The bytes depend on the tensors and the card only, so the
@@ -26,10 +37,33 @@ def write_canonical(path: str | os.PathLike[str], tensors: dict[str, torch.Tenso
     path = Path(path)
     if path.suffix != ".safetensors":
         raise InputError(f"{path}: a canonical checkpoint is named NAME.safetensors")
-    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in sorted(tensors.items())}
-    with atomic_path(path) as temporary:
-        safetensors.torch.save_file(tensors, temporary, metadata={CARD_KEY: json.dumps(card.to_dict(), sort_keys=True)})
+    write_safetensors(path, tensors, {CARD_KEY: json.dumps(card.to_dict(), sort_keys=True)})
     write_json(path.with_suffix(".json"), card.to_dict())
+
+
+def write_safetensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: dict[str, str]) -> None:
+    """Write the safetensors format one tensor at a time: a file of any size costs the memory of its largest tensor.
+
+    Format: 8 bytes with the length of a JSON header (little-endian), the header, the values. Wide types come first,
+    so that every tensor is aligned.
+    """
+    plan = []
+    for name in tensors:
+        tensor = tensors[name]
+        plan.append((-tensor.dtype.itemsize, name, TYPE_NAMES[tensor.dtype], list(tensor.shape), tensor.nbytes))
+    header: dict[str, object] = {"__metadata__": metadata}
+    offset = 0
+    for _, name, kind, shape, size in sorted(plan):
+        header[name] = {"dtype": kind, "shape": shape, "data_offsets": [offset, offset + size]}
+        offset += size
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with atomic_path(path) as temporary, open(temporary, "wb") as stream:
+        stream.write(len(text).to_bytes(8, "little") + text)
+        for _, name, *_ in sorted(plan):
+            values = tensors[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+            for start in range(0, values.numel(), BLOCK):
+                stream.write(values[start : start + BLOCK].numpy())
 
 
 def is_canonical(path: str | os.PathLike[str]) -> bool:
@@ -60,4 +94,8 @@ def read_canonical(path: str | os.PathLike[str]) -> tuple[dict[str, torch.Tensor
         raise InputError(
             f"{path} is not a safetensors file ({error}): convert it first with tools/convert.py"
         ) from error
-    return tensors, Card.from_dict(json.loads(metadata[CARD_KEY]), where=str(path))
+    try:
+        data = json.loads(metadata[CARD_KEY])
+    except ValueError as error:
+        raise InputError(f"{path}: the card is no JSON ({error}): convert the source file again") from error
+    return tensors, Card.from_dict(data, where=str(path))

@@ -13,6 +13,7 @@ from typing import Any
 
 from benchmarks.errors import InputError
 
+#: Version 1 is read as long as every fact that was added since has the value it always had.
 CARD_VERSION = 1
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -35,10 +36,19 @@ class ResizeRule:
     mode: str = "bicubic"
     offset: float = 0.0
     antialias: bool = False
+    align_corners: bool = False  # torchvision alone lays the corner samples on each other
 
 
 #: The rule of DINO and of everything that descends from it, FLSL included.
 DINO_RESIZE = ResizeRule(offset=0.1)
+#: Plain bicubic to the asked size: MAE, MSN, HuggingFace and the OpenMMLab programs.
+SIZE_RESIZE = ResizeRule()
+#: timm's, and DINOv2's with registers.
+ANTIALIAS_RESIZE = ResizeRule(antialias=True)
+
+MLPS = ("mlp", "swiglu")
+ACTIVATIONS = ("gelu", "gelu-tanh", "silu")
+POSITIONS = ("learned", "sincos-mae", "sincos-moco", "rope")
 
 
 @dataclass(frozen=True)
@@ -51,8 +61,8 @@ class Architecture:
     patch_size: int
     image_size: int
     kind: str = "vit"
-    mlp_hidden: int | None = None  # None: 4 * embed_dim
-    mlp: str = "mlp"
+    mlp_hidden: int | None = None  # width of the hidden layer; None: 4 * embed_dim
+    mlp: str = "mlp"  # swiglu: gate and value stacked in fc1; the activation is the gate's
     activation: str = "gelu"
     qkv_bias: bool = True
     qk_norm: bool = False
@@ -61,17 +71,25 @@ class Architecture:
     layer_scale: bool = False
     final_norm: bool = True
     eps: float = 1e-6
-    position: str = "learned"  # learned | sincos-mae | sincos-moco
+    position: str = "learned"  # one of POSITIONS; rope has no table, its periods are a tensor of the file
     position_prefix_rows: int = 0  # 1 when the table has a row for the class token
 
     def __post_init__(self) -> None:
-        if self.kind != "vit":
-            raise InputError(f"architecture kind {self.kind!r} is not known here: only 'vit' is")
-        if self.embed_dim % self.num_heads:
+        for name, value, known in (
+            ("kind", self.kind, ("vit",)),
+            ("mlp", self.mlp, MLPS),
+            ("activation", self.activation, ACTIVATIONS),
+            ("position", self.position, POSITIONS),
+        ):
+            if value not in known:
+                raise InputError(f"a ViT with {name} {value!r} is not known here: {' or '.join(known)} are")
+        if self.num_heads < 1 or self.embed_dim % self.num_heads:
             raise InputError(
                 f"{self.num_heads} heads do not divide the embedding width {self.embed_dim}: "
                 "give the right number with --heads"
             )
+        if self.position == "rope" and self.embed_dim % (4 * self.num_heads):
+            raise InputError(f"rotary positions need heads whose width is a multiple of 4, not {self.num_heads} heads")
         if self.image_size % self.patch_size:
             raise InputError(f"patch size {self.patch_size} does not divide the image size {self.image_size}")
 
@@ -80,13 +98,48 @@ class Architecture:
         """Tokens along one side of the position table's own (square) grid."""
         return self.image_size // self.patch_size
 
+    @property
+    def hidden(self) -> int:
+        """Width of the MLP's hidden layer."""
+        return self.mlp_hidden or 4 * self.embed_dim
+
+
+@dataclass(frozen=True)
+class ResNetArchitecture:
+    """A ResNet of bottleneck blocks, with the stride in the 3x3 convolution as torchvision has it.
+
+    ``blocks``, ``inner`` and ``widths``: blocks, 3x3 channels and output channels of each of the four stages.
+    """
+
+    stem: int
+    blocks: tuple[int, int, int, int]
+    inner: tuple[int, int, int, int]
+    widths: tuple[int, int, int, int]
+    image_size: int = 224
+    eps: float = 1e-5
+    kind: str = "resnet"
+
+    def __post_init__(self) -> None:
+        for name in ("blocks", "inner", "widths"):  # JSON gives lists
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+
+    @property
+    def embed_dim(self) -> int:
+        """Channels of the last stage's map, which are the features."""
+        return self.widths[-1]
+
+    @property
+    def patch_size(self) -> int:
+        """Pixels along one side of a cell of the last stage's map."""
+        return 32
+
 
 @dataclass(frozen=True)
 class Card:
     """What a canonical checkpoint says about itself."""
 
     method: str
-    architecture: Architecture
+    architecture: Architecture | ResNetArchitecture
     resize: ResizeRule
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
@@ -111,10 +164,11 @@ class Card:
         if version != CARD_VERSION:
             raise InputError(f"{where}: card version {version!r} is not known here: convert the source file again")
         try:
-            data["architecture"] = Architecture(**data["architecture"])
+            kinds = {"vit": Architecture, "resnet": ResNetArchitecture}
+            data["architecture"] = kinds[data["architecture"].get("kind", "vit")](**data["architecture"])
             data["resize"] = ResizeRule(**data["resize"])
             for name in ("mean", "std", "notes"):
                 data[name] = tuple(data[name])
             return Card(**data)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{where}: the card is incomplete ({error}): convert the source file again") from error

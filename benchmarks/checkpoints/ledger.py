@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple
 
-from benchmarks.checkpoints.card import Card
+from benchmarks.checkpoints.card import Card, ResNetArchitecture
+
+
+class Aside(NamedTuple):
+    """A part of the file that was not taken: its keys, the tensors in it, and what it is."""
+
+    name: str
+    tensors: int
+    reason: str
 
 
 @dataclass(frozen=True)
 class Ledger:
-    """What a conversion did. ``loaded``: source name -> canonical name; ``dropped``: source name -> reason."""
+    """What a conversion did.
+
+    ``loaded``: source name -> canonical name, all of them; ``fused``: canonical name -> its parts; ``folded``: source
+    name -> the canonical tensor that it was multiplied into; ``made``: canonical tensors that the file does not
+    hold -> from what; ``dropped``: source name -> reason. ``asides``: what lies elsewhere in the file.
+    """
 
     source: str
     method: str
@@ -18,45 +31,116 @@ class Ledger:
     other_branches: tuple[str, ...]
     prefix: str
     loaded: dict[str, str]
-    dropped: dict[str, str]
-    other_entries: tuple[str, ...]
-    foreign_globals: tuple[str, ...]
     parameters: int
     card: Card
+    fused: dict[str, list[str]] = field(default_factory=dict)
+    folded: dict[str, str] = field(default_factory=dict)
+    made: dict[str, str] = field(default_factory=dict)
+    dropped: dict[str, str] = field(default_factory=dict)
+    asides: tuple[Aside, ...] = ()
+    foreign_globals: tuple[str, ...] = ()
+    target: str = "canonical"
+    target_notes: tuple[str, ...] = ()
+
+    @property
+    def other_entries(self) -> tuple[str, ...]:
+        """Names of the parts of the file that were not taken."""
+        return tuple(aside.name for aside in self.asides)
+
+    def fates(self) -> dict[str, dict[str, str]]:
+        """One entry for each tensor of the taken dict: ``fate``, and ``target`` or ``reason``."""
+        parts = {part for sources in self.fused.values() for part in sources}
+        fates = {}
+        for name, target in self.loaded.items():
+            fate = "fused" if name in parts else "loaded" if name == target else "renamed"
+            fates[name] = {"fate": fate, "target": target}
+        fates |= {name: {"fate": "folded", "target": target} for name, target in self.folded.items()}
+        return fates | {name: {"fate": "dropped", "reason": reason} for name, reason in self.dropped.items()}
+
+    def targets(self) -> dict[str, dict[str, Any]]:
+        """One entry for each tensor of the network: the source names that fill it, or what it was made from."""
+        sources: dict[str, list[str]] = {}
+        for name, target in [*self.loaded.items(), *self.folded.items()]:
+            sources.setdefault(target, []).append(name)
+        filled = {target: {"fate": "filled", "sources": names} for target, names in sorted(sources.items())}
+        return filled | {name: {"fate": "made", "from": what} for name, what in self.made.items()}
 
     def to_dict(self) -> dict[str, Any]:
         """The ledger as JSON data."""
-        return asdict(self) | {"card": self.card.to_dict()}
+        data = asdict(self) | {"card": self.card.to_dict()}
+        data["asides"] = [aside._asdict() for aside in self.asides]
+        data["parameter_coverage"] = 1.0  # a conversion that leaves a tensor of the network unfilled does not end here
+        return data | {"source_tensors": self.fates(), "target_tensors": self.targets()}
 
     def text(self) -> str:
         """The ledger for people: a page of a terminal."""
-        a, proof = self.card.architecture, self.card.provenance
-        reasons: dict[str, int] = {}
-        for reason in self.dropped.values():
-            reasons[reason] = reasons.get(reason, 0) + 1
+        proof = self.card.provenance
         rows = [
             ("method", self.method),
             (
                 "branch",
-                self.branch + (f"   (also there: {', '.join(self.other_branches)})" if self.other_branches else ""),
+                _cut(self.branch + (f"   (also: {', '.join(self.other_branches)})" if self.other_branches else "")),
             ),
             ("prefix", self.prefix or "none"),
+            *self._network(),
+            (
+                "input",
+                f"mean {_numbers(self.card.mean)}, std {_numbers(self.card.std)}   (from: {proof.get('mean', '?')})",
+            ),
+            ("loaded", f"{len(self.loaded)} tensors, {self.parameters:,} values: every tensor of the network, 100 %"),
+        ]
+        if self.fused:
+            rows.append(("fused", f"{sum(map(len, self.fused.values()))} of them into {len(self.fused)}"))
+        if self.folded:
+            rows.append(("folded", f"{len(self.folded)} tensors into {_cut(', '.join(set(self.folded.values())), 50)}"))
+        rows += [("made", f"{name}: {what}") for name, what in list(self.made.items())[:2]]
+        reasons: dict[str, list[str]] = {}
+        for name, reason in self.dropped.items():
+            reasons.setdefault(reason, []).append(name)
+        rows += [("dropped", f"{len(names)} tensors: {why} ({_cut(names[0], 40)})") for why, names in reasons.items()]
+        rows.append(("not read", _cut(", ".join(self.other_entries) or "nothing")))
+        named = ", ".join(self.foreign_globals)
+        rows.append(("globals", _cut(named, 80) + "   (named, not run)" if named else "none foreign"))
+        rows.append(("licence", f"{self.card.licence}   (from: {proof.get('licence', '?')})"))
+        rows += [("note", note) for note in self.card.notes]
+        if self.target != "canonical":
+            rows += [("target", self.target), *[("note", note) for note in self.target_notes]]
+        return "\n".join(f"{name:<9} {one_line(value)}" for name, value in [("source", self.source), *rows])
+
+    def _network(self) -> list[tuple[str, str]]:
+        a, proof = self.card.architecture, self.card.provenance
+        eps = f"eps {a.eps:g}   (from: {proof.get('eps', '?')})"
+        if isinstance(a, ResNetArchitecture):
+            blocks = "-".join(map(str, a.blocks))
+            return [("network", f"ResNet, blocks {blocks}, {a.embed_dim} channels, stride in the 3x3"), ("norm", eps)]
+        resize = self.card.resize
+        rule = f"{resize.mode}, offset {resize.offset:g}, antialias {'yes' if resize.antialias else 'no'}"
+        rule += ", corners aligned" if resize.align_corners else ""
+        return [
             ("network", f"ViT width {a.embed_dim}, depth {a.depth}, patch {a.patch_size}, image {a.image_size}"),
-            ("heads", f"{a.num_heads}   (from: {proof.get('num_heads', 'unknown')})"),
-            ("tokens", f"class {'yes' if a.class_token else 'no'}, registers {a.registers}, positions {a.position}"),
-            ("norm", f"final {'yes' if a.final_norm else 'no'}, eps {a.eps:g}   (from: {proof.get('eps', 'unknown')})"),
+            ("heads", f"{a.num_heads}   (from: {proof.get('num_heads', '?')})"),
+            ("tokens", f"class {_yes(a.class_token)}, registers {a.registers}, positions {a.position}"),
+            ("blocks", f"{a.mlp} {a.hidden} wide, {a.activation}, LayerScale {_yes(a.layer_scale)}"),
+            ("norm", f"final {_yes(a.final_norm)}, {eps}"),
             (
                 "resize",
-                f"{self.card.resize.mode}, offset {self.card.resize.offset:g}, antialias {self.card.resize.antialias}",
+                "rotary, nothing to resize" if a.position == "rope" else f"{rule}   (from: {proof.get('resize', '?')})",
             ),
-            ("loaded", f"{len(self.loaded)} tensors, {self.parameters:,} values: every tensor of the network, once"),
-            *[("dropped", f"{count} tensors: {reason}") for reason, count in reasons.items()],
-            ("not read", ", ".join(self.other_entries) or "nothing"),
-            (
-                "globals",
-                ", ".join(self.foreign_globals) + "   (named, not run)" if self.foreign_globals else "none foreign",
-            ),
-            ("licence", self.card.licence),
-            *[("note", note) for note in self.card.notes],
         ]
-        return "\n".join(f"{name:<9} {value}" for name, value in [("source", self.source), *rows])
+
+
+def one_line(text: str, length: int = 600) -> str:
+    """Names in foreign files can hold anything; a terminal gets printable characters, and not too many."""
+    return _cut("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text), length)
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return " ".join(f"{value:g}" for value in values)
+
+
+def _cut(text: str, length: int = 100) -> str:
+    return text if len(text) <= length else text[: length - 4] + " ..."

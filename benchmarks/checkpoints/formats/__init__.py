@@ -1,14 +1,18 @@
-"""One file a family of checkpoints: how to recognise it, how to rename it, and the facts that no tensor tells.
-
-A family is a module with ``recognises(content, tensors) -> bool`` and
-``describe(content, tensors, heads) -> Described``. Adding one is adding a file and its name to
-``FAMILIES``; the first that recognises a file gets it, so the most specific come first.
-"""
+"""One file a family of checkpoints. A new family is a new file here that defines ``FAMILIES``: nothing else changes."""
 
 from __future__ import annotations
 
-from benchmarks.checkpoints.formats import dino, flsl
+import importlib
+import pkgutil
+from functools import cache
 
-FAMILIES = (flsl, dino)
+from benchmarks.checkpoints.formats.family import Family, Refusal
 
-__all__ = ["FAMILIES", "dino", "flsl"]
+
+@cache
+def all_formats() -> tuple[Family | Refusal, ...]:
+    """Every family and refusal of this folder, the most specific first."""
+    found = []
+    for module in pkgutil.iter_modules(__path__):
+        found += getattr(importlib.import_module(f"{__name__}.{module.name}"), "FAMILIES", ())
+    return tuple(sorted(found, key=lambda family: (family.rank, family.method)))

@@ -1,25 +1,63 @@
-"""DINO (facebookresearch/dino): the bare backbone, or the trainer's file with teacher and student."""
+"""DINO (facebookresearch/dino): the bare backbone, the trainer's file with teacher and student, and the ResNet-50.
+
+The bare layout is also that of NeCo's and Leopart's files on DINO backbones, and of many others; it names no method.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from benchmarks.checkpoints.container import Opened
+from benchmarks.checkpoints.formats.family import (
+    DINO_PLACES,
+    Facts,
+    Family,
+    ResNetFamily,
+    Taken,
+    is_square,
+    rows_of,
+    table,
+)
+from benchmarks.checkpoints.formats.layouts import RESNET
+from benchmarks.errors import InputError
 
-import torch
-
-from benchmarks.checkpoints.formats.vit_facts import Described, describe_dino_like
+HEAD = {r"head\.": "projection head"}
 
 
-def recognises(content: Any, tensors: dict[str, torch.Tensor]) -> bool:
-    """A ViT with timm names and a class row in its position table."""
-    table = tensors.get("pos_embed")
-    return (
-        table is not None and "cls_token" in tensors and round((table.shape[1] - 1) ** 0.5) ** 2 + 1 == table.shape[1]
-    )
+class Dino(Family):
+    """A training file of DINO."""
+
+    method, licence, rank = "DINO", "Apache-2.0 (DINO)", 40
+    needs = ("dino_loss",)
+    drops = HEAD
+    heads_by_width = table({192: 3, 384: 6, 768: 12})
 
 
-def describe(content: Any, tensors: dict[str, torch.Tensor], heads: int | None) -> Described:
-    dropped = {name: "projection head" for name in tensors if name.startswith("head.")}
-    named = isinstance(content, dict) and "dino_loss" in content
-    method = "DINO" if named else "DINO layout"
-    notes = () if named else ("the file does not name its method; it has the layout of DINO's published backbones",)
-    return describe_dino_like(content, tensors, heads, method, "Apache-2.0 (DINO)", dropped, notes)
+class DinoLayout(Family):
+    """DINO's names and a class row, without a word on the method."""
+
+    method, licence, rank = "DINO layout", "unknown (the file does not name its method)", 95
+    drops = table({**HEAD, r"mask_token$": "mask token", r"fc_norm\.": "norm of the pooled vector, not of the tokens"})
+
+    def recognises(self, opened: Opened, taken: Taken) -> bool:
+        if "cls_token" not in taken.tensors or rows_of(taken) is None:
+            return False
+        if is_square(rows_of(taken)) and not is_square(rows_of(taken) - 1):
+            raise InputError(
+                f"the class token has no row in the position table of {rows_of(taken)} rows: the table is cut, or this "
+                "is FLSL with learnable positions (its training file, which has flsl_loss, converts)"
+            )
+        return True
+
+    def facts(self, opened: Opened, taken: Taken) -> Facts:
+        taken.notes.append("the file does not name its method; resize rule and eps are those of DINO")
+        return super().facts(opened, taken)
+
+
+class DinoResNet(ResNetFamily):
+    """DINO's ResNet-50 in a training file (the published backbone has torchvision's bare layout)."""
+
+    method, licence, rank = "DINO ResNet", "Apache-2.0 (DINO)", 40
+    layout, places, needs = RESNET, DINO_PLACES, ("dino_loss",)
+    drops = table({**HEAD, r"fc\.": "classifier"})
+
+
+FAMILIES = (Dino(), DinoLayout(), DinoResNet())

@@ -1,36 +1,59 @@
 """FLSL (ISL-CV/FLSL, and ``python -m pretrain``): no class row in the position table.
 
-Variants: norm in the backbone, norm on the modes (wrapper-level ``norm.*``), no norm; a full
-training file, one branch of it, or the bare backbone.
+Variants: norm in the backbone, norm on the modes (wrapper-level ``norm.*``), no norm; a full training file, one
+branch of it, or the bare backbone. The published code builds its ViT with a class token and never uses it.
 """
 
 from __future__ import annotations
 
-import math
-from typing import Any
-
 import torch
 
-from benchmarks.checkpoints.formats.vit_facts import Described, describe_dino_like
+from benchmarks.checkpoints.container import Opened
+from benchmarks.checkpoints.formats.dino import HEAD
+from benchmarks.checkpoints.formats.family import Facts, Family, Taken, is_square, rows_of, table
+from benchmarks.checkpoints.inert import facts_of
+from benchmarks.checkpoints.positions import sincos_mae
+
+ARGUMENTS = ("layernorm_on_mode", "sin_cos_pos_emb", "random_pooling_window")
 
 
-def recognises(content: Any, tensors: dict[str, torch.Tensor]) -> bool:
-    """A ViT with timm names whose position table has a square number of rows: patches alone.
+class Flsl(Family):
+    method, licence, rank = "FLSL", "MIT (FLSL)", 30
+    needs = ("flsl_loss",)
+    drops = HEAD
+    heads_by_width = table({192: 3, 384: 6, 768: 12})
 
-    SelfPatch has this table too, but its heads are its own.
-    """
-    table = tensors.get("pos_embed")
-    if table is None or math.isqrt(table.shape[1]) ** 2 != table.shape[1]:
+    def recognises(self, opened: Opened, taken: Taken) -> bool:
+        if super().recognises(opened, taken) or any(name in self._arguments(opened) for name in ARGUMENTS):
+            return True
+        if not is_square(rows_of(taken)) or is_square(rows_of(taken) - 1) or taken.place.branch == "model":
+            return False
+        # A bare file. With a class token, only the fixed table tells FLSL from a DINO table that lost its first row.
+        return "norm.weight" in taken.tensors if "cls_token" not in taken.tensors else _has_fixed_table(taken)
+
+    def prepare(self, opened: Opened, taken: Taken) -> None:
+        if "cls_token" in taken.tensors:
+            taken.drop("cls_token", "saved, but neither trained nor used by FLSL")
+        arguments = self._arguments(opened)
+        if arguments.get("final_norm") == "modes" or arguments.get("layernorm_on_mode") is True:
+            taken.notes.append("the final norm was trained on the modes, not on the tokens")
+
+    def facts(self, opened: Opened, taken: Taken) -> Facts:
+        if "flsl_loss" not in opened.content:
+            taken.notes.append("the file does not name its method; it has the layout of FLSL's backbone")
+        return super().facts(opened, taken)
+
+    @staticmethod
+    def _arguments(opened: Opened) -> dict:
+        return facts_of(opened.content.get("args"))
+
+
+def _has_fixed_table(taken: Taken) -> bool:
+    table = taken.tensors["pos_embed"]
+    rows, width = table.shape[1:]
+    if width % 4 or not table.is_floating_point():
         return False
-    return not any(name.startswith(("ca_head.", "c_head.", "p_head.", "decoder")) for name in tensors)
+    return torch.allclose(table.float(), sincos_mae(width, round(rows**0.5)), atol=1e-4)
 
 
-def describe(content: Any, tensors: dict[str, torch.Tensor], heads: int | None) -> Described:
-    dropped = {name: "projection head" for name in tensors if name.startswith("head.")}
-    if "cls_token" in tensors:
-        dropped["cls_token"] = "saved, but neither trained nor used by FLSL"
-    saved = content.get("args") if isinstance(content, dict) else None
-    on_modes = saved.get("final_norm") == "modes" if isinstance(saved, dict) else False
-    on_modes = on_modes or bool(getattr(saved, "state", None) and saved.state.get("layernorm_on_mode"))
-    notes = ("the final norm was trained on the modes, not on the tokens",) if on_modes else ()
-    return describe_dino_like(content, tensors, heads, "FLSL", "MIT (FLSL)", dropped, notes)
+FAMILIES = (Flsl(),)

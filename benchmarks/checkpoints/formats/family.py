@@ -1,0 +1,207 @@
+"""What a family of checkpoints is: where its weights sit, how it calls them, and the facts that no tensor tells.
+
+A family is one class in a file of this folder. Most state data only: containers and prefixes (:class:`Place`), a
+name table, reasons for what is left out, and the table facts with their source. The few that do more override
+:meth:`Family.prepare` (fold, rename, drop by value) or :meth:`Family.facts` (read facts from the file).
+"""
+
+from __future__ import annotations
+
+import re
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+
+from benchmarks.checkpoints.card import DINO_RESIZE, IMAGENET_MEAN, IMAGENET_STD, ResizeRule
+from benchmarks.checkpoints.container import Opened
+from benchmarks.checkpoints.formats.layouts import PLAIN
+from benchmarks.checkpoints.inert import facts_of
+from benchmarks.checkpoints.names import Layout
+
+WHOLE_FILE = "whole file"
+WRAPPERS = re.compile(r"^(?:(?:module|_orig_mod)\.)+")  # DistributedDataParallel, torch.compile
+Triple = tuple[float, float, float]
+
+
+class Place(NamedTuple):
+    """Where weights can sit: the name for ``--branch``, the keys that lead there, and the prefix of the backbone."""
+
+    branch: str
+    path: tuple[str, ...] = ()
+    prefix: str = ""
+
+
+#: DINO's containers, and what people make of them.
+DINO_PLACES = (
+    Place("teacher", ("teacher",), "backbone."),
+    Place("student", ("student",), "backbone."),
+    Place("teacher", ("teacher",)),
+    Place("student", ("student",)),
+    Place("state_dict", ("state_dict",), "backbone."),
+    Place("state_dict", ("state_dict",)),
+    Place("model", ("model",), "backbone."),
+    Place("model", ("model",)),
+    Place(WHOLE_FILE, (), "backbone."),
+    Place(WHOLE_FILE),
+)
+
+
+def table(entries: Mapping) -> Mapping:
+    """A read-only table for a class attribute."""
+    return types.MappingProxyType(dict(entries))
+
+
+@dataclass
+class Taken:
+    """The tensors at a place. ``tensors``: by the name that is left without wrappers and prefix."""
+
+    place: Place
+    tensors: dict[str, torch.Tensor]
+    source_names: dict[str, str]  # short name -> name in the file
+    clashes: list[tuple[str, str]]  # two names in the file that are left with the same short name
+    beside: list[str]  # entries of the same dict that are no tensors
+    prefix: str = ""  # in the file, wrappers included
+    dropped: dict[str, str] = field(default_factory=dict)  # short name -> reason
+    folded: dict[str, str] = field(default_factory=dict)  # short name -> canonical tensor that it went into
+    notes: list[str] = field(default_factory=list)
+
+    def drop(self, name: str, reason: str) -> None:
+        """Leave a tensor out, and say why."""
+        del self.tensors[name]
+        self.dropped[name] = reason
+
+    def rename(self, name: str, new: str) -> None:
+        self.tensors[new] = self.tensors.pop(name)
+        self.source_names[new] = self.source_names.pop(name)
+
+
+@dataclass
+class Facts:
+    """What is known beside the tensors; ``provenance`` says from where (see card.py)."""
+
+    method: str
+    licence: str
+    resize: ResizeRule
+    eps: float
+    heads: int | None = None
+    activation: str | None = None  # None: gelu, and silu in a gated MLP
+    image_size: int | None = None  # where no position table tells
+    odd_class_row: bool = False  # a class token without a row in the table, or the reverse, is no damage
+    zero_bias: tuple[str, ...] = ()  # biases that the method's network may be without; zeros do the same
+    rope_base: float | None = None  # where the layout has rotary positions and does not store their periods
+    mean: Triple = IMAGENET_MEAN
+    std: Triple = IMAGENET_STD
+    provenance: dict[str, str] = field(default_factory=dict)
+
+    def learn(self, source: str, **facts: Any) -> None:
+        """Set facts and where they come from; what is None is not known."""
+        for name, value in facts.items():
+            if value is not None:
+                setattr(self, name, value)
+                self.provenance["num_heads" if name == "heads" else name] = source
+
+
+class Family:
+    """Base of all families; a subclass sets the attributes that differ."""
+
+    method = ""
+    licence = "unknown"
+    rank = 50  # families are asked in this order: what is more specific comes first
+    kind = "vit"
+    layout: Layout = PLAIN
+    places: tuple[Place, ...] = DINO_PLACES
+    needs: tuple[str, ...] = ()  # keys at the top of the file that only this family has
+    drops: Mapping[str, str] = table({})  # pattern at the start of a short name -> why it is left out
+    eps = 1e-6
+    resize = DINO_RESIZE
+    mean: Triple = IMAGENET_MEAN
+    std: Triple = IMAGENET_STD
+    heads_by_name: Mapping[str, int] = table({"tiny": 3, "small": 6, "base": 12, "large": 16})
+    heads_by_width: Mapping[int, int] = table({})  # where the method is certain and published one net of that width
+
+    def recognises(self, opened: Opened, taken: Taken) -> bool:
+        """Whether the file is one of this family; ``taken`` has the layout's sentinel under the prefix."""
+        return any(key in opened.content for key in self.needs)
+
+    def prepare(self, opened: Opened, taken: Taken) -> None:
+        """Change ``taken`` so that the name table fits."""
+
+    def facts(self, opened: Opened, taken: Taken) -> Facts:
+        """What is known beside the tensors."""
+        facts = Facts(self.method, self.licence, self.resize, self.eps, mean=self.mean, std=self.std)
+        facts.provenance |= dict.fromkeys(("eps", "resize", "mean", "std", "licence", "activation"), "table")
+        facts.learn("file", heads=self.saved_heads(opened))
+        return facts
+
+    def saved_heads(self, opened: Opened) -> int | None:
+        """The number of heads that the trainer's arguments name, directly or by the architecture."""
+        if not isinstance(opened.content, dict):
+            return None
+        arguments = facts_of(opened.content.get("args"))
+        number = arguments.get("num_heads")
+        if isinstance(number, int) and not isinstance(number, bool):
+            return number
+        for name in (arguments.get("arch"), arguments.get("model"), opened.content.get("arch")):
+            if isinstance(name, str) and (heads := self.heads_of_name(name)):
+                return heads
+        return None
+
+    def heads_of_name(self, name: str) -> int | None:
+        """Heads of an architecture such as ``vit_small`` or ``mae_vit_base_patch16``."""
+        match = re.search(r"(?:vit|deit)_?([a-z]+\d?)(?:_|$)", name)
+        return self.heads_by_name.get(match[1]) if match else None
+
+
+class ResNetFamily(Family):
+    """Base of the families whose network is a ResNet of bottleneck blocks."""
+
+    kind = "resnet"
+    eps = 1e-5  # of the batch norms
+    drops: Mapping[str, str] = table({r"fc\.": "classifier or projection head"})
+
+
+class Refusal:
+    """A layout that is recognised and not converted, with the reason."""
+
+    method = ""
+    reason = ""
+    rank = 0
+
+    def recognises(self, names: set[str], config: Mapping[str, Any]) -> bool:
+        """By the names of all tensors in the file (wrappers stripped), and config.json."""
+        raise NotImplementedError
+
+
+def take(opened: Opened, place: Place, layout: Layout) -> Taken | None:
+    """The tensors at a place, or None when the place or the layout's sentinel is not there."""
+    weights: Any = opened.content
+    for key in place.path:
+        weights = weights.get(key) if isinstance(weights, dict) else None
+    mark = place.prefix + layout.sentinel
+    if not isinstance(weights, dict) or not any(isinstance(key, str) and key.endswith(mark) for key in weights):
+        return None
+    tensors = {key: value for key, value in weights.items() if isinstance(value, torch.Tensor)}
+    names = {key: WRAPPERS.sub("", key) for key in tensors if isinstance(key, str)}
+    if mark not in names.values():
+        return None
+    taken = Taken(place, {}, {}, [], [str(key) for key in weights if key not in names])
+    for name, unwrapped in names.items():
+        short = unwrapped.removeprefix(place.prefix)
+        if short in taken.tensors:
+            taken.clashes.append((taken.source_names[short], name))
+        taken.tensors[short], taken.source_names[short] = weights[name], name
+    taken.prefix = taken.source_names[layout.sentinel].removesuffix(layout.sentinel)
+    return taken
+
+
+def rows_of(taken: Taken) -> int | None:
+    """Rows of the position table, or None when there is none."""
+    table = taken.tensors.get("pos_embed")
+    return table.shape[1] if table is not None and table.ndim == 3 else None
+
+
+def is_square(number: int | None) -> bool:
+    return number is not None and number > 0 and round(number**0.5) ** 2 == number
