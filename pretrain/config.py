@@ -5,8 +5,10 @@ Every key is a field below; an unknown key, or a value of another type, is refus
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from dataclasses import dataclass, field
@@ -42,7 +44,7 @@ class DataConfig:
     """An ImageFolder tree (``root/<class>/<image>``, any depth) or a flat folder; labels are never read."""
 
     root: str = ""
-    workers: int = 8
+    workers: int = 8  # loader processes for each training process
     max_broken: float = 0.001  # fraction of undecodable images above which the run ends
 
 
@@ -69,7 +71,9 @@ class ObjectiveConfig:
 
     intra: float = 0.03  # v
     inter: float = 1.0  # eta
-    volume: float = 5.0  # gamma; 0 leaves the term out
+    volume: float = 5.0  # gamma; at 0 the term is still computed and logged
+    volume_term: bool = True  # published --volume_maximization; False: the term does not exist
+    prior: str = ""  # text file of K cluster proportions that sum to one; empty: uniform
     intra_start: float | None = None  # cosine from here to intra; None: constant
     student_temp: float = 0.1
     teacher_temp: float = 0.07
@@ -79,7 +83,22 @@ class ObjectiveConfig:
     ca_temperature: float = 0.01020620726159658  # 0.2 / sqrt(384)
     sa_temperature_start: float | None = None
     ca_temperature_start: float | None = None
-    centering: bool = False
+    centering: bool = False  # subtract a moving mean from the teacher's logits, as DINO
+    center_momentum: float = 0.9
+    sinkhorn: bool = False  # softmax of the teacher's logits over the batch (paper, section 5.6)
+    projected_epochs: int = 0  # first epochs whose positives sit at the projected positions (paper, section 4.2)
+
+
+@dataclass(frozen=True)
+class PreviousConfig:
+    """Multi-stage training: a frozen encoder of an earlier stage whose attention is mixed into Eq. 12."""
+
+    checkpoint: str = ""  # canonical or convertible checkpoint; empty: one stage
+    heads: int = 0  # of a checkpoint that cannot tell; 0: it can
+    blocks: int = 11  # features after this many blocks, without final norm (published --attention_level)
+    temperature: float = 0.01020620726159658  # 0.2 / sqrt(384), published --prev_ca_temp
+    sharpness: float = 1e4  # of the sigmoid that makes its attention map nearly binary
+    share_end: float = 1.0  # its share at the end, from 1 at the start along a cosine (published --mixture_bias)
 
 
 @dataclass(frozen=True)
@@ -98,16 +117,24 @@ class OptimConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """The run itself. ``batch`` is images a process and step."""
+    """The run itself. A step sees ``batch * accumulate`` images in each process."""
 
     out: str = "runs/pretrain"
     epochs: int = 300
-    batch: int = 64
+    batch: int = 64  # images a process holds at once
+    accumulate: int = 1  # such batches a step; the gradients are those of one large batch
     seed: int = 0
-    precision: str = "bf16"  # bf16 | fp32
+    precision: str = "bf16"  # bf16 | fp16 (with loss scaling) | fp32
     device: str = "auto"  # auto | cpu | cuda
+    compile: bool = False  # torch.compile the encoders
+    checkpointing: bool = False  # recompute activations in the backward pass: less memory, a third more time
+    snapshot_steps: int = 0  # a snapshot every so many steps, besides the end of each epoch; 0: none
     snapshot_minutes: float = 15.0
+    keep: int = 3  # snapshots
     log_every: int = 20  # steps
+    picture_epochs: int = 10  # attention pictures every so many epochs; 0: none
+    tensorboard: bool = True  # needs the tensorboard package; log.jsonl is always written
+    export: str = "teacher"  # canonical checkpoints at the end: teacher | both | none
 
 
 @dataclass(frozen=True)
@@ -118,14 +145,59 @@ class Config:
     data: DataConfig = field(default_factory=DataConfig)
     views: ViewsConfig = field(default_factory=ViewsConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    previous: PreviousConfig = field(default_factory=PreviousConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     run: RunConfig = field(default_factory=RunConfig)
 
 
 CHOICES = {
     "model.final_norm": ("tokens", "modes", "none"),
-    "run.precision": ("bf16", "fp32"),
+    "run.precision": ("bf16", "fp16", "fp32"),
     "run.device": ("auto", "cpu", "cuda"),
+    "run.export": ("teacher", "both", "none"),
+}
+
+#: Smallest and largest value of each number; ends included. What is not here may be any finite number.
+RANGES = {
+    "model.embed_dim": (4, None),
+    "model.depth": (1, None),
+    "model.num_heads": (1, None),
+    "model.patch_size": (1, None),
+    "model.drop_path": (0.0, 0.999),
+    "model.clusters": (2, None),
+    "model.head_hidden_dim": (1, None),
+    "model.head_bottleneck_dim": (1, None),
+    "data.workers": (0, None),
+    "data.max_broken": (0.0, 1.0),
+    "views.local_views": (0, None),
+    "views.jitter_probability": (0.0, 1.0),
+    "views.grey_probability": (0.0, 1.0),
+    "objective.student_temp": (1e-6, None),
+    "objective.teacher_temp": (1e-6, None),
+    "objective.teacher_temp_start": (1e-6, None),
+    "objective.teacher_temp_warmup_epochs": (0, None),
+    "objective.center_momentum": (0.0, 1.0),
+    "objective.projected_epochs": (0, None),
+    "previous.heads": (0, None),
+    "previous.blocks": (1, None),
+    "previous.share_end": (0.0, 1.0),
+    "optim.lr": (0.0, None),
+    "optim.min_lr": (0.0, None),
+    "optim.warmup_fraction": (0.0, 1.0),
+    "optim.weight_decay": (0.0, None),
+    "optim.weight_decay_end": (0.0, None),
+    "optim.momentum_teacher": (0.0, 1.0),
+    "optim.clip": (0.0, None),
+    "optim.freeze_last_layer_epochs": (0, None),
+    "run.epochs": (1, None),
+    "run.batch": (1, None),
+    "run.accumulate": (1, None),
+    "run.seed": (0, None),
+    "run.snapshot_steps": (0, None),
+    "run.snapshot_minutes": (0.0, None),
+    "run.keep": (1, None),
+    "run.log_every": (1, None),
+    "run.picture_epochs": (0, None),
 }
 
 
@@ -166,24 +238,39 @@ def config_from_dict(tree: dict[str, Any], where: str) -> Config:
             raise InputError(f"{where}: section {section!r} must be a mapping of keys to values")
         for key in values:
             if key not in hints:
-                raise InputError(f"{where}: unknown key {section}.{key}{_nearest(key, hints)}")
+                elsewhere = [name for name, other in sections.items() if key in typing.get_type_hints(other)]
+                hint = f": did you mean {elsewhere[0]}.{key}?" if elsewhere else _nearest(key, hints)
+                raise InputError(f"{where}: unknown key {section}.{key}{hint}")
         built[section] = sections[section](
             **{key: _coerce(value, hints[key], f"{section}.{key}", where) for key, value in values.items()}
         )
     config = Config(**built)
-    for name, allowed in CHOICES.items():
-        section, key = name.split(".")
-        value = getattr(getattr(config, section), key)
-        if value not in allowed:
-            raise InputError(f"{where}: {name} is {value!r}, but must be one of {', '.join(allowed)}")
     _check(config, where)
     return config
 
 
 def _check(config: Config, where: str) -> None:
-    model, views = config.model, config.views
+    """Refuse values that no run could use; :class:`InputError` says which, and what would do."""
+
+    def value_of(name: str) -> Any:
+        section, key = name.split(".")
+        return getattr(getattr(config, section), key)
+
+    for name, allowed in CHOICES.items():
+        if value_of(name) not in allowed:
+            raise InputError(f"{where}: {name} is {value_of(name)!r}, but must be one of {', '.join(allowed)}")
+    for name, (low, high) in RANGES.items():
+        value = value_of(name)
+        if value < low or (high is not None and value > high):
+            limit = "" if high is None else f" and at most {high}"
+            raise InputError(f"{where}: {name} is {value}, but must be at least {low}{limit}")
+    model, views, objective = config.model, config.views, config.objective
+    if model.embed_dim % model.num_heads:
+        raise InputError(f"{where}: model.embed_dim {model.embed_dim} is no multiple of num_heads {model.num_heads}")
+    if model.fixed_positions and model.embed_dim % 4:
+        raise InputError(f"{where}: fixed_positions needs model.embed_dim to be a multiple of 4, not {model.embed_dim}")
     for name, size in (("model.image_size", model.image_size), ("views.local_size", views.local_size)):
-        if size % model.patch_size:
+        if size < model.patch_size or size % model.patch_size:
             raise InputError(f"{where}: {name} {size} is no multiple of the patch size {model.patch_size}")
     for name, window, size in (
         ("views.global_window", views.global_window, model.image_size),
@@ -191,9 +278,14 @@ def _check(config: Config, where: str) -> None:
     ):
         if not 1 <= window <= size // model.patch_size:
             raise InputError(f"{where}: {name} {window} does not fit into {size // model.patch_size} tokens a side")
-    for name, value in (("run.epochs", config.run.epochs), ("run.batch", config.run.batch)):
-        if value < 1:
-            raise InputError(f"{where}: {name} is {value}, but must be at least 1")
+    for name in ("teacher_scale", "student_scale", "local_scale"):
+        low, high = getattr(views, name)
+        if not 0 < low <= high <= 1:
+            raise InputError(f"{where}: views.{name} is [{low}, {high}], but must be rising area fractions in (0, 1]")
+    if min(views.jitter) < 0 or views.jitter[3] > 0.5:
+        raise InputError(f"{where}: views.jitter is {list(views.jitter)}, but none is negative, the hue at most 0.5")
+    if objective.sinkhorn and objective.centering:
+        raise InputError(f"{where}: objective.sinkhorn cancels what objective.centering subtracts: choose one of them")
 
 
 def _coerce(value: Any, hint: Any, name: str, where: str) -> Any:
@@ -206,17 +298,17 @@ def _coerce(value: Any, hint: Any, name: str, where: str) -> Any:
             return tuple(_coerce(item, kind, name, where) for item, kind in zip(value, options, strict=True))
         raise InputError(f"{where}: {name} must be a list of {len(options)} numbers, not {value!r}")
     if hint is float and not isinstance(value, bool):
-        try:
-            return float(value)
-        except (TypeError, ValueError):
-            pass
+        with contextlib.suppress(TypeError, ValueError, OverflowError):
+            if math.isfinite(number := float(value)):
+                return number
     elif type(value) is hint:
         return value
-    raise InputError(f"{where}: {name} must be {hint.__name__}, not {value!r}")
+    kind = {bool: "true or false", int: "a whole number", float: "a finite number", str: "text"}[hint]
+    raise InputError(f"{where}: {name} must be {kind}, not {value!r}")
 
 
 def _nearest(name: str, known: typing.Iterable[str]) -> str:
-    match = difflib.get_close_matches(name, list(known), n=1)
+    match = difflib.get_close_matches(str(name), list(known), n=1)
     return f": did you mean {match[0]!r}?" if match else f": known are {', '.join(known)}"
 
 

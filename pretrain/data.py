@@ -1,101 +1,140 @@
-"""Images from a folder tree, in an order and with views that depend on (seed, epoch, image) alone."""
+"""Batches of views, in an order and with content that depend on (seed, epoch, image) alone."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
 from torch.utils.data import DataLoader, Dataset
 
+from benchmarks.checkpoints.card import IMAGENET_MEAN, IMAGENET_STD
 from benchmarks.errors import InputError
-from benchmarks.files import require_folder
 from pretrain.config import Config
+from pretrain.images import BrokenImage, list_images, open_rgb
 from pretrain.views import ViewMaker, Views
-
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"}
 
 
 class Batch(NamedTuple):
-    """A step's input. ``views[s]``/``queries[s]`` stack the student's views of one size, view by view."""
+    """Input of a step, or of a part of it. Lists have one entry for each size of student view.
+
+    An entry stacks the ``V`` views of its size view by view: row ``v * B + b`` belongs to image ``b``.
+    """
 
     teacher: torch.Tensor  # [B, 3, S, S]
-    views: list[torch.Tensor]  # [V*B, 3, s, s] for each size
-    queries: list[torch.Tensor]  # [V*B, Q] for each size
-    broken: list[str]  # images that could not be decoded and were left out
+    views: list[torch.Tensor]  # [V*B, 3, s, s]
+    queries: list[torch.Tensor]  # [V*B, Q] token indices
+    boxes: list[torch.Tensor] = ()  # [V*B, 4] where the view lies in the teacher's; for projected positives
+    draws: list[torch.Tensor] | None = None  # [V*B, depth, 2] uniform numbers; None: no drop path
+    plain: list[torch.Tensor] = ()  # teacher's and student's crops before augmentation; for multi-stage training
+
+    def to(self, device: torch.device) -> Batch:
+        """On ``device``, images that came as uint8 ``[.., H, W, 3]`` as normalised fp32 ``[.., 3, H, W]``."""
+
+        def move(tensor: torch.Tensor) -> torch.Tensor:
+            tensor = tensor.to(device, non_blocking=True)
+            return normalise(tensor) if tensor.dtype == torch.uint8 else tensor
+
+        return Batch(*(move(x) if torch.is_tensor(x) else x and [move(y) for y in x] for x in self))
+
+    @property
+    def query_count(self) -> int:
+        """Queries of all student views together."""
+        return sum(queries.numel() for queries in self.queries)
 
 
-def list_images(root: str | Path) -> list[Path]:
-    """Every image file under ``root``, sorted; :class:`InputError` when there is none."""
-    root = require_folder(root, "image folder (data.root)")
-    paths = sorted(path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    if not paths:
-        raise InputError(f"{root} holds no images ({', '.join(sorted(SUFFIXES))}): point data.root at an image folder")
-    return paths
+class Loaded(NamedTuple):
+    """What the loader yields: a batch, or None when nothing could be decoded, and the broken files with reasons."""
+
+    batch: Batch | None
+    broken: dict[str, str]
 
 
-def open_rgb(path: Path) -> Image.Image:
-    """Decode an image of any mode, upright by its EXIF tag, as RGB. Raises OSError when it is broken."""
-    try:
-        with Image.open(path) as image:
-            return ImageOps.exif_transpose(image).convert("RGB")
-    except (UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise OSError(str(error)) from error
+def normalise(images: torch.Tensor) -> torch.Tensor:
+    """uint8 ``[B, H, W, 3]`` -> fp32 ``[B, 3, H, W]`` with ImageNet's mean and deviation."""
+    mean = torch.tensor(IMAGENET_MEAN, device=images.device).mul_(255).view(3, 1, 1)
+    std = torch.tensor(IMAGENET_STD, device=images.device).mul_(255).view(3, 1, 1)
+    planes = images.permute(0, 3, 1, 2).contiguous()  # while they are bytes: a quarter of the traffic
+    return (planes - mean).div_(std)
 
 
 class ViewsDataset(Dataset):
-    """``(epoch, index)`` -> :class:`Views`, or the path of the image when it cannot be decoded."""
+    """``(epoch, index)`` -> :class:`Views`, or (path, reason) when the image cannot be decoded."""
 
     def __init__(self, config: Config) -> None:
         self.paths = list_images(config.data.root)
         self.seed = config.run.seed
-        self.maker = ViewMaker(config.model, config.views)
+        self.maker = ViewMaker(config.model, config.views, keep_plain=bool(config.previous.checkpoint))
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, item: tuple[int, int]) -> Views | str:
+    def __getitem__(self, item: tuple[int, int]) -> Views | tuple[str, str]:
         epoch, index = item
+        cv2.setNumThreads(0)  # a loader worker is one process on one core
         try:
             image = open_rgb(self.paths[index])
-        except OSError:
-            return str(self.paths[index])
+        except BrokenImage as error:
+            return str(self.paths[index]), str(error)
         return self.maker(image, np.random.default_rng((self.seed, epoch, index)))
 
 
-def collate(items: list[Views | str]) -> Batch:
-    """Stack the views of one step; broken images are named, not replaced."""
-    broken = [item for item in items if isinstance(item, str)]
-    views = [item for item in items if not isinstance(item, str)]
+def collate(items: list[Views | tuple[str, str]]) -> Loaded:
+    """Stack the views of a batch; broken images are named, not replaced."""
+    views = [item for item in items if isinstance(item, Views)]
+    broken = dict(item for item in items if not isinstance(item, Views))
     if not views:
-        raise InputError(f"no image of a batch could be decoded, {broken[0]} among them: check data.root")
+        return Loaded(None, broken)
     count = len(views[0].student)
-    groups = [[0], list(range(1, count))] if count > 1 else [[0]]
-    return Batch(
-        teacher=torch.stack([view.teacher for view in views]),
-        views=[torch.stack([view.student[i] for i in group for view in views]) for group in groups],
-        queries=[torch.stack([view.queries[i] for i in group for view in views]) for group in groups],
-        broken=broken,
+    groups = [group for group in ([0], list(range(1, count))) if group]
+
+    def stack(arrays: list[np.ndarray]) -> torch.Tensor:
+        return torch.from_numpy(np.stack(arrays))
+
+    def by_size(name: str) -> list[torch.Tensor]:
+        return [stack([getattr(view, name)[i] for i in group for view in views]) for group in groups]
+
+    plain = []
+    if views[0].plain:
+        plain = [stack([view.plain[0] for view in views])]
+        plain += [stack([view.plain[1 + i] for i in group for view in views]) for group in groups]
+    batch = Batch(
+        teacher=stack([view.teacher for view in views]),
+        views=by_size("student"),
+        queries=by_size("queries"),
+        boxes=by_size("boxes"),
+        draws=by_size("draws"),
+        plain=plain,
     )
+    return Loaded(batch, broken)
 
 
 class EpochBatches:
-    """Batch sampler: the same global batches for any number of processes, startable at any step.
+    """Batch sampler: the same steps for any split into processes and parts, startable at any step.
 
-    With ``W`` processes and ``B`` images each, a step's ``W * B`` images are those that one process
-    with ``W * B`` would take. The last, incomplete batch of an epoch is left out.
+    A step takes ``world * accumulate * batch`` images of a permutation that depends on (seed, epoch). The last,
+    incomplete step of an epoch is left out. Each step gives this process ``accumulate`` batches, one after another.
     """
 
     def __init__(self, images: int, config: Config, rank: int, world: int) -> None:
         self.images, self.rank, self.world = images, rank, world
-        self.batch, self.seed = config.run.batch, config.run.seed
+        self.batch, self.parts, self.seed = config.run.batch, config.run.accumulate, config.run.seed
         self.epoch, self.first = 0, 0
 
+    @property
+    def global_batch(self) -> int:
+        """Images a step."""
+        return self.batch * self.parts * self.world
+
+    @property
+    def steps(self) -> int:
+        """Steps an epoch."""
+        return self.images // self.global_batch
+
     def __len__(self) -> int:
-        return self.images // (self.batch * self.world)
+        return self.steps * self.parts
 
     def start(self, epoch: int, first_step: int) -> None:
         """Say which epoch comes next, and which of its steps is the first to be made."""
@@ -103,19 +142,20 @@ class EpochBatches:
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         order = np.random.default_rng((self.seed, self.epoch)).permutation(self.images)
-        for step in range(self.first, len(self)):
-            begin = (step * self.world + self.rank) * self.batch
-            yield [(self.epoch, int(index)) for index in order[begin : begin + self.batch]]
+        for step in range(self.first, self.steps):
+            for part in range(self.parts):
+                begin = step * self.global_batch + (self.rank * self.parts + part) * self.batch
+                yield [(self.epoch, int(index)) for index in order[begin : begin + self.batch]]
 
 
 def make_loader(config: Config, rank: int, world: int, pin_memory: bool) -> tuple[DataLoader, EpochBatches]:
-    """The loader of one process and its sampler; :class:`InputError` when the folder holds less than a batch."""
+    """The loader of one process and its sampler; :class:`InputError` when the folder holds less than a step."""
     dataset = ViewsDataset(config)
     batches = EpochBatches(len(dataset), config, rank, world)
-    if len(batches) == 0:
+    if batches.steps == 0:
         raise InputError(
-            f"{config.data.root} holds {len(dataset)} images, fewer than one global batch of "
-            f"{config.run.batch * world}: lower run.batch"
+            f"{config.data.root} holds {len(dataset)} images, fewer than one step of {batches.global_batch} "
+            f"({world} processes x {config.run.accumulate} parts x {config.run.batch}): lower run.batch"
         )
     loader = DataLoader(
         dataset,
@@ -123,5 +163,6 @@ def make_loader(config: Config, rank: int, world: int, pin_memory: bool) -> tupl
         collate_fn=collate,
         num_workers=config.data.workers,
         pin_memory=pin_memory,
+        persistent_workers=config.data.workers > 0,
     )
     return loader, batches

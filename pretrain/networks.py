@@ -7,12 +7,13 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from benchmarks.backbones.positions import sincos_mae
 from benchmarks.backbones.vit import HouseViT
 from benchmarks.checkpoints.card import DINO_RESIZE, Architecture
 from pretrain.config import ModelConfig
-from pretrain.meanshift import mean_shift, retrieve_positives, select_queries
+from pretrain.meanshift import mean_shift, project_positions, retrieve_positives, select_queries
 
 
 class UnitNormLinear(nn.Module):
@@ -64,7 +65,7 @@ class Clustered(NamedTuple):
 class Network(nn.Module):
     """A ViT with FLSL's head. The same class is student and teacher; parameter names are the published ones."""
 
-    def __init__(self, config: ModelConfig, drop_path_rate: float = 0.0) -> None:
+    def __init__(self, config: ModelConfig, drop_path: float = 0.0, checkpointing: bool = False) -> None:
         super().__init__()
         architecture = Architecture(
             embed_dim=config.embed_dim,
@@ -75,7 +76,7 @@ class Network(nn.Module):
             final_norm=config.final_norm == "tokens",
             position="sincos-mae" if config.fixed_positions else "learned",
         )
-        self.backbone = HouseViT(architecture, DINO_RESIZE, drop_path_rate)
+        self.backbone = HouseViT(architecture, DINO_RESIZE)
         if config.fixed_positions:
             self.backbone.pos_embed.data.copy_(sincos_mae(architecture.embed_dim, architecture.grid))
             self.backbone.pos_embed.requires_grad_(False)
@@ -87,21 +88,47 @@ class Network(nn.Module):
             learn_norm=not config.unit_centroids,
         )
         self.norm = nn.LayerNorm(config.embed_dim, eps=architecture.eps) if config.final_norm == "modes" else None
+        #: How likely each block's branches are kept: stochastic depth that grows linearly with the depth.
+        self.keep = [1.0 - drop_path * i / max(1, config.depth - 1) for i in range(config.depth)]
+        self.checkpointing = checkpointing
+
+    def encode(self, images: torch.Tensor, draws: torch.Tensor | None = None) -> torch.Tensor:
+        """Images ``[R, 3, H, W]`` -> patch tokens ``[R, N, D]``.
+
+        ``draws`` ``[R, depth, 2]``: uniform numbers that decide which residual branches each image drops; they come
+        with the data, so that a run is the same however it is split. None: nothing is dropped.
+        """
+        vit = self.backbone
+        if draws is None and not self.checkpointing:
+            return vit.patch_tokens(images)
+        x = vit.norm_pre(vit._pos_embed(vit.patch_embed(images)))
+        for index, (block, keep) in enumerate(zip(vit.blocks, self.keep, strict=True)):
+            scales = None if draws is None or keep == 1.0 else (keep + draws[:, index]).floor() / keep
+            if self.checkpointing and torch.is_grad_enabled():
+                x = checkpoint(run_block, block, x, scales, use_reentrant=False, preserve_rng_state=False)
+            else:
+                x = run_block(block, x, scales)
+        return vit.norm(x)
 
     def logits(self, modes: torch.Tensor) -> torch.Tensor:
         """Modes ``[..., D]`` -> cluster logits ``[..., K]``."""
         return self.head(modes if self.norm is None else self.norm(modes))
 
-    def forward(self, views: list[torch.Tensor], queries: list[torch.Tensor], sa_temperature: float) -> Clustered:
+    def forward(
+        self,
+        views: list[torch.Tensor],
+        queries: list[torch.Tensor],
+        sa_temperature: float,
+        draws: list[torch.Tensor] | None = None,
+    ) -> Clustered:
         """Encode views, sample queries and find their modes (Eq. 4); everything that needs a gradient is in here.
 
-        ``views``: one stack ``[V*B, 3, H, W]`` for each view size, view by view. ``queries``: token
-        indices ``[V*B, Q]`` for each. One forward of the wrapped module means that distributed
-        training sees every gradient.
+        ``views``, ``queries`` and ``draws`` as in :class:`pretrain.data.Batch`. One forward of the wrapped module
+        means that distributed training sees every gradient.
         """
         groups, modes = [], []
-        for images, chosen in zip(views, queries, strict=True):
-            tokens = self.backbone.patch_tokens(images)
+        for images, chosen, numbers in zip(views, queries, draws or [None] * len(views), strict=True):
+            tokens = self.encode(images, numbers)
             group = select_queries(tokens, chosen)
             groups.append(group)
             modes.append(mean_shift(group, tokens, sa_temperature).flatten(0, 1))
@@ -114,11 +141,42 @@ class Network(nn.Module):
         )
 
     @torch.no_grad()
-    def answer(self, images: torch.Tensor, groups: list[torch.Tensor], ca_temperature: float) -> torch.Tensor:
+    def answer(
+        self,
+        images: torch.Tensor,
+        groups: list[torch.Tensor],
+        ca_temperature: float,
+        other_attention: list[torch.Tensor] | None = None,
+        own_share: float = 1.0,
+    ) -> torch.Tensor:
         """The teacher's part: positives of the student's queries in the teacher view (Eq. 12) -> logits ``[M, K]``."""
-        tokens = self.backbone.patch_tokens(images)
-        positives = [retrieve_positives(group.detach(), tokens, ca_temperature).flatten(0, 1) for group in groups]
+        tokens = self.encode(images)
+        positives = [
+            retrieve_positives(group.detach(), tokens, ca_temperature, attention, own_share).flatten(0, 1)
+            for group, attention in zip(groups, other_attention or [None] * len(groups), strict=True)
+        ]
         return self.logits(torch.cat(positives))
+
+    @torch.no_grad()
+    def answer_in_place(
+        self, images: torch.Tensor, views: list[torch.Tensor], queries: list[torch.Tensor], boxes: list[torch.Tensor]
+    ) -> torch.Tensor:
+        """As :meth:`answer`, with the positives at the queries' projected positions instead of retrieved ones."""
+        tokens, patch = self.encode(images), self.backbone.architecture.patch_size
+        positives = [
+            project_positions(chosen, box, tokens, view.shape[-1] // patch).flatten(0, 1)
+            for view, chosen, box in zip(views, queries, boxes, strict=True)
+        ]
+        return self.logits(torch.cat(positives))
+
+
+def run_block(block: nn.Module, x: torch.Tensor, scales: torch.Tensor | None) -> torch.Tensor:
+    """One transformer block on ``[R, N, D]``; ``scales`` ``[R, 2]`` multiplies its attention and its MLP branch."""
+    if scales is None:
+        return block(x)
+    attention, mlp = scales[:, :, None, None].unbind(1)
+    x = x + attention * block.ls1(block.attn(block.norm1(x)))
+    return x + mlp * block.ls2(block.mlp(block.norm2(x)))
 
 
 @torch.no_grad()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from pretrain.networks import Network, update_teacher
-from pretrain.objective import Losses, Objective
+from pretrain.data import Batch
+from pretrain.networks import Clustered, Network, update_teacher
+from pretrain.objective import Losses, Objective, Statistics, over_processes
+from pretrain.previous_stage import PreviousStage
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,112 @@ class StepValues:
     coefficients: tuple[float, float, float]
     clip: float
     last_layer_frozen: bool
+    own_share: float = 1.0  # of the attention of Eq. 12; the previous stage has the rest
+    in_place: bool = False  # positives at the projected positions
+
+
+class Step:
+    """Student, teacher and everything else that a step needs, as one thing.
+
+    ``wrapped`` is the student inside DistributedDataParallel, where there are several processes. ``scaler`` scales
+    the loss for fp16.
+    """
+
+    def __init__(
+        self,
+        student: Network,
+        teacher: Network,
+        objective: Objective,
+        wrapped: nn.Module | None = None,
+        previous: PreviousStage | None = None,
+        autocast: contextlib.AbstractContextManager | None = None,
+        scaler: torch.amp.GradScaler | None = None,
+    ) -> None:
+        self.student, self.teacher, self.objective = student, teacher, objective
+        self.wrapped, self.previous, self.scaler = wrapped or student, previous, scaler
+        self.autocast = autocast or contextlib.nullcontext()
+        self.optimizer = torch.optim.AdamW(parameter_groups(student), lr=0.0, fused=True)
+
+    def backward(self, parts: list[Batch], values: StepValues, weights: list[float]) -> tuple[Losses, Statistics]:
+        """Put the gradient of Eq. 13 over all ``parts`` into the student; return this process's share of the losses.
+
+        ``weights`` are the parts' numbers of queries over the mean number a process: their mean over the processes
+        sums to one, and so does that of the losses. With one part, one forward; with more, and an objective that
+        couples queries, the forwards run once more beforehand without gradients, for the statistics.
+        """
+        self.student.train()
+        self.teacher.eval()
+        self.optimizer.zero_grad(set_to_none=True)
+        statistics, seen = None, []
+        if len(parts) > 1 and self.objective.couples_queries:
+            with torch.no_grad(), self.autocast:
+                for part, weight in zip(parts, weights, strict=True):
+                    student, teacher_logits = self._forward(self.student, part, values)
+                    seen.append(self.objective.statistics(student.logits, teacher_logits, values.teacher_temp, weight))
+            statistics = over_processes(seen)
+        sums: list[torch.Tensor] = []
+        for index, (part, weight) in enumerate(zip(parts, weights, strict=True)):
+            last = index == len(parts) - 1
+            with contextlib.nullcontext() if last or self.wrapped is self.student else self.wrapped.no_sync():
+                with self.autocast:
+                    student, teacher_logits = self._forward(self.wrapped, part, values)
+                losses, found = self.objective(
+                    student.tokens,
+                    student.modes,
+                    student.logits,
+                    teacher_logits,
+                    values.teacher_temp,
+                    values.coefficients,
+                    weight,
+                    statistics,
+                )
+                (losses.total if self.scaler is None else self.scaler.scale(losses.total)).backward()
+            sums.append(weight * torch.stack([losses.intra.detach(), losses.inter.detach()]))
+            seen.append(found)
+        intra, inter = torch.stack(sums).sum(dim=0)
+        volume = losses.volume.detach()
+        v, eta, gamma = values.coefficients
+        statistics = seen[-1] if self.objective.couples_queries else over_processes(seen)
+        return Losses(v * intra + eta * inter + gamma * volume, intra, inter, volume), statistics
+
+    def _forward(self, student: nn.Module, batch: Batch, values: StepValues) -> tuple[Clustered, torch.Tensor]:
+        """Both networks on one batch: what the student found, and the teacher's logits ``[M, K]`` for it."""
+        found = student(batch.views, batch.queries, values.sa_temperature, batch.draws)
+        if values.in_place:
+            return found, self.teacher.answer_in_place(batch.teacher, batch.views, batch.queries, batch.boxes)
+        attention = self.previous.attention(batch.plain, batch.queries) if self.previous else None
+        return found, self.teacher.answer(
+            batch.teacher, found.groups, values.ca_temperature, attention, values.own_share
+        )
+
+    @torch.no_grad()
+    def gradient_norm(self) -> torch.Tensor:
+        """Norm of the whole gradient, before clipping; loss scaling undone."""
+        if self.scaler is not None:
+            self.scaler.unscale_(self.optimizer)
+        self._norms = torch._foreach_norm([p.grad for p in self.student.parameters() if p.grad is not None])
+        return torch.stack(self._norms).norm()
+
+    @torch.no_grad()
+    def update(self, values: StepValues, statistics: Statistics) -> None:
+        """Clip, freeze the last layer, step AdamW, move teacher and centre. :meth:`gradient_norm` comes before."""
+        if values.clip:
+            clip_each_gradient(self.student, self._norms, values.clip)
+        if values.last_layer_frozen:
+            for name, parameter in self.student.named_parameters():
+                if "last_layer" in name:
+                    parameter.grad = None
+        for index, group in enumerate(self.optimizer.param_groups):
+            group["lr"] = values.lr
+            if index == 0:
+                group["weight_decay"] = values.weight_decay
+        if self.scaler is None:
+            self.optimizer.step()
+        else:
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        update_teacher(self.teacher, self.student, values.momentum_teacher)
+        self.objective.move_center(statistics)
 
 
 def parameter_groups(network: nn.Module) -> list[dict]:
@@ -34,44 +143,8 @@ def parameter_groups(network: nn.Module) -> list[dict]:
     return [{"params": decayed}, {"params": plain, "weight_decay": 0.0}]
 
 
-def compute_losses(
-    student: nn.Module,
-    teacher: Network,
-    objective: Objective,
-    teacher_view: torch.Tensor,
-    views: list[torch.Tensor],
-    queries: list[torch.Tensor],
-    values: StepValues,
-) -> Losses:
-    """Forward both networks and evaluate Eq. 13. ``student`` may be wrapped for distributed training.
-
-    ``teacher_view`` ``[B, 3, S, S]``; ``views`` and ``queries`` as :class:`pretrain.networks.Network` takes them.
-    """
-    found = student(views, queries, values.sa_temperature)
-    teacher_logits = teacher.answer(teacher_view, found.groups, values.ca_temperature)
-    return objective(found.tokens, found.modes, found.logits, teacher_logits, values.teacher_temp, values.coefficients)
-
-
-@torch.no_grad()
-def clip_each_gradient(network: nn.Module, limit: float) -> None:
+def clip_each_gradient(network: nn.Module, norms: list[torch.Tensor], limit: float) -> None:
     """Scale each parameter's gradient to a norm of at most ``limit``: per parameter, not over all (as published)."""
     gradients = [p.grad for p in network.parameters() if p.grad is not None]
-    norms = torch._foreach_norm(gradients)
     for gradient, norm in zip(gradients, norms, strict=True):
         gradient.mul_(torch.clamp(limit / (norm + 1e-6), max=1.0))
-
-
-def update(network: Network, teacher: Network, optimizer: torch.optim.Optimizer, values: StepValues) -> None:
-    """Clip, freeze the last layer, step AdamW and move the teacher. Gradients are in ``network`` already."""
-    if values.clip:
-        clip_each_gradient(network, values.clip)
-    if values.last_layer_frozen:
-        for name, parameter in network.named_parameters():
-            if "last_layer" in name:
-                parameter.grad = None
-    for index, group in enumerate(optimizer.param_groups):
-        group["lr"] = values.lr
-        if index == 0:
-            group["weight_decay"] = values.weight_decay
-    optimizer.step()
-    update_teacher(teacher, network, values.momentum_teacher)

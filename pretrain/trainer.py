@@ -3,68 +3,58 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import os
+import math
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from benchmarks.errors import InputError
-from benchmarks.files import write_text
+from benchmarks.files import require_file
 from pretrain.config import Config, as_dict
-from pretrain.data import make_loader
+from pretrain.data import Batch, Loaded, make_loader, normalise
+from pretrain.distributed import Processes, choose_device, mean_over_processes
+from pretrain.export import export_canonical
+from pretrain.failure import Stopped, TrainingFailed
+from pretrain.images import BrokenImage, fingerprint, open_rgb
+from pretrain.log import RunLog
 from pretrain.networks import Network
-from pretrain.objective import Objective
-from pretrain.schedules import cosine, warmup_then_constant
-from pretrain.snapshot import load_snapshot, save_snapshot
-from pretrain.step import StepValues, compute_losses, parameter_groups, update
+from pretrain.objective import Losses, Objective, Statistics
+from pretrain.previous_stage import load_previous_stage
+from pretrain.schedules import Schedule
+from pretrain.signals import Requests
+from pretrain.snapshot import SnapshotFolder, save_aside
+from pretrain.step import Step, StepValues
+from pretrain.views import resized_crop
+from pretrain.watch import collapse, perplexity, separation
 
 #: Keys that may differ between the parts of one run: they change how it runs, not what it computes.
-FREE_ON_RESUME = {"data": {"root", "workers"}, "run": {"out", "device", "snapshot_minutes", "log_every"}}
-
-
-class Schedule:
-    """All :class:`StepValues` of a run."""
-
-    def __init__(self, config: Config, steps_per_epoch: int, global_batch: int) -> None:
-        optim, objective, epochs = config.optim, config.objective, config.run.epochs
-        steps = epochs * steps_per_epoch
-        warmup = int(optim.warmup_fraction * epochs) * steps_per_epoch
-        self.config, self.steps_per_epoch, self.steps = config, steps_per_epoch, steps
-        self.lr = cosine(optim.lr * global_batch / 256.0, optim.min_lr, steps, warmup)
-        self.weight_decay = cosine(optim.weight_decay, optim.weight_decay_end, steps)
-        self.momentum = cosine(optim.momentum_teacher, 1.0, steps)
-        self.teacher_temp = warmup_then_constant(
-            objective.teacher_temp_start, objective.teacher_temp, objective.teacher_temp_warmup_epochs, epochs
-        )
-
-        def moving(start: float | None, end: float) -> np.ndarray:
-            return cosine(end if start is None else start, end, steps)
-
-        self.intra = moving(objective.intra_start, objective.intra)
-        self.sa = moving(objective.sa_temperature_start, objective.sa_temperature)
-        self.ca = moving(objective.ca_temperature_start, objective.ca_temperature)
-
-    def at(self, step: int) -> StepValues:
-        """The values of global step ``step``, counted from 0."""
-        optim, objective = self.config.optim, self.config.objective
-        epoch = step // self.steps_per_epoch
-        return StepValues(
-            lr=float(self.lr[step]),
-            weight_decay=float(self.weight_decay[step]),
-            momentum_teacher=float(self.momentum[step]),
-            teacher_temp=float(self.teacher_temp[epoch]),
-            sa_temperature=float(self.sa[step]),
-            ca_temperature=float(self.ca[step]),
-            coefficients=(float(self.intra[step]), objective.inter, objective.volume),
-            clip=optim.clip,
-            last_layer_frozen=epoch < optim.freeze_last_layer_epochs,
-        )
+FREE_ON_RESUME = {
+    "data": {"root", "workers", "max_broken"},
+    "run": {
+        "out",
+        "batch",  # the images a step, over all processes and parts, must stay the same
+        "accumulate",
+        "device",
+        "compile",
+        "checkpointing",
+        "snapshot_steps",
+        "snapshot_minutes",
+        "keep",
+        "log_every",
+        "picture_epochs",
+        "tensorboard",
+        "export",
+    },
+}
+#: Images of a step that the separability in the log is measured on, and images in a picture.
+WATCHED, PICTURED = 8, 4
 
 
 class Trainer:
@@ -72,166 +62,337 @@ class Trainer:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.rank, self.world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-        self.device = _choose_device(config.run.device)
-        if self.world > 1 and not dist.is_initialized():
-            dist.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
-        self.out = Path(config.run.out)
-        self.snapshot_path, self.log_path = self.out / "checkpoint.pth", self.out / "log.jsonl"
+        self.device = choose_device(config.run.device)
+        self.processes = Processes(self.device)
+        self.rank, self.world = self.processes.rank, self.processes.world
         self.loader, self.batches = make_loader(config, self.rank, self.world, self.device.type == "cuda")
-        self.schedule = Schedule(config, len(self.batches), config.run.batch * self.world)
+        paths = self.loader.dataset.paths
+        self.data = {"images": len(paths), "names": fingerprint(Path(config.data.root), paths)}
+        self.schedule = Schedule(config, self.batches.steps, self.batches.global_batch)
         torch.manual_seed(config.run.seed)
-        self.student = Network(config.model, config.model.drop_path).to(self.device)
-        self.teacher = Network(config.model).to(self.device).requires_grad_(False)
-        self.teacher.load_state_dict(self.student.state_dict())
-        self.objective = Objective(
-            config.model.clusters,
-            config.objective.student_temp,
-            volume=config.objective.volume != 0,
-            centering=config.objective.centering,
-        ).to(self.device)
-        self.optimizer = torch.optim.AdamW(parameter_groups(self.student), lr=0.0)
+        student = Network(config.model, config.model.drop_path, config.run.checkpointing).to(self.device)
+        teacher = Network(config.model).to(self.device).requires_grad_(False)
+        teacher.load_state_dict(student.state_dict())
+        self.snapshots = SnapshotFolder(Path(config.run.out), config.run.keep)
+        if self.processes.first:
+            self.snapshots.prepare(size=16 * sum(p.numel() for p in student.parameters()))
+        self.processes.barrier()
+        self.work = Step(
+            student,
+            teacher,
+            make_objective(config).to(self.device),
+            previous=self._previous_stage(),
+            autocast=self._autocast(),
+            scaler=torch.amp.GradScaler(self.device.type) if config.run.precision == "fp16" else None,
+        )
         self.step = 0
-        self.broken: set[str] = set()
+        self.broken: dict[str, str] = {}
+        self._named = 0  # broken files that are in the log already
+        self._collapsed = False  # at the last line of the log
         self._resume()
-        self.wrapped = DistributedDataParallel(self.student) if self.world > 1 else self.student
+        if config.run.compile:
+            for network in (student, teacher):
+                network.encode = torch.compile(network.encode, dynamic=False)
+        if self.world > 1:
+            self.work.wrapped = DistributedDataParallel(student, broadcast_buffers=False, gradient_as_bucket_view=True)
+
+    # -- the loop
 
     def run(self) -> Path:
-        """Train to the end (or go on to it) and return the path of the snapshot."""
-        last_saved = time.monotonic()
-        with tqdm(
-            total=self.schedule.steps, initial=self.step, desc="FLSL", unit="step", disable=self.rank > 0
-        ) as progress:
-            while self.step < self.schedule.steps:
-                self.batches.start(*divmod(self.step, self.schedule.steps_per_epoch))
-                for batch in self.loader:
-                    began = time.perf_counter()
-                    losses = self._train_step(batch)
-                    self._count_broken(batch.broken)
-                    progress.update()
-                    if self.step % self.config.run.log_every == 0 or self.step == self.schedule.steps:
-                        self._log(losses, progress, began)
-                    if time.monotonic() - last_saved > 60 * self.config.run.snapshot_minutes:
-                        self._save()
-                        last_saved = time.monotonic()
-        self._save()
-        return self.snapshot_path
+        """Train to the end (or go on to it) and return the path of the newest snapshot."""
+        run, out = self.config.run, self.snapshots.out
+        if self.processes.first:
+            self.log = RunLog(out, self.step, run.tensorboard)
+            if self.step == 0:
+                self._save()  # a disk that cannot take snapshots is found out before the first step
+        saved_at = time.monotonic()
+        bar = tqdm(
+            total=self.schedule.steps, initial=self.step, desc="FLSL", unit="step", disable=not self.processes.first
+        )
+        with Requests() as requests, bar as self.progress:
+            waited, self._clock = time.perf_counter(), (self.step, time.perf_counter())
+            for parts in self._steps():
+                seconds = {"data_seconds": time.perf_counter() - waited}
+                counts = [part.query_count for part in parts]
+                queries, stops = self.processes.sum(sum(counts), int(requests.stop is not None))
+                if stops:
+                    self._save()
+                    raise Stopped(
+                        f"stopped at step {self.step} of {self.schedule.steps}; the same command goes on from there",
+                        128 + (requests.stop or 15),
+                    )
+                mean = queries / self.world
+                losses, statistics, norm = self._train_step(parts, [count / mean for count in counts])
+                self.progress.update()
+                if self.step % run.log_every == 0 or self.step == self.schedule.steps:
+                    self._log(parts[0], losses, statistics, norm, seconds)
+                epoch, inside = divmod(self.step, self.schedule.steps_per_epoch)
+                if (
+                    inside == 0  # the last step is one of these
+                    or requests.save
+                    or (run.snapshot_steps and self.step % run.snapshot_steps == 0)
+                    or time.monotonic() - saved_at > 60 * run.snapshot_minutes
+                ):
+                    requests.save = False
+                    self._save()
+                    saved_at = time.monotonic()
+                if inside == 0 and run.picture_epochs and epoch % run.picture_epochs == 0:
+                    self._draw(epoch)
+                waited = time.perf_counter()
+        if self.processes.first:
+            self.log.close()
+            export_canonical(self.snapshots.newest, run.export)
+        self.processes.barrier()
+        return self.snapshots.newest
 
-    def _train_step(self, batch):
-        # Drop path draws from torch's generator: seeding it by the step makes a resumed run equal an unbroken one.
-        torch.manual_seed((self.config.run.seed * 1_000_003 + self.step) * self.world + self.rank)
+    def _steps(self) -> Iterator[list[Batch]]:
+        """The parts of each step that is left to do, on the device."""
+        while self.step < self.schedule.steps:
+            epoch, first = divmod(self.step, self.schedule.steps_per_epoch)
+            self.batches.start(epoch, first)
+            loaded = iter(self.loader)
+            for _ in range(first, self.schedule.steps_per_epoch):
+                pieces: list[Loaded] = [next(loaded) for _ in range(self.config.run.accumulate)]
+                for piece in pieces:
+                    self._count_broken(piece.broken)
+                parts = [piece.batch.to(self.device) for piece in pieces if piece.batch is not None]
+                if not parts:
+                    raise InputError(
+                        f"none of the images of step {self.step} could be decoded, for instance "
+                        f"{next(iter(pieces[0].broken))}: check data.root"
+                    )
+                yield parts
+
+    def _train_step(self, parts: list[Batch], weights: list[float]) -> tuple[Losses, Statistics, torch.Tensor]:
         values = self.schedule.at(self.step)
-        self.student.train()
-        self.teacher.eval()
-        move = {"device": self.device, "non_blocking": True}
-        with self._autocast():
-            losses = compute_losses(
-                self.wrapped,
-                self.teacher,
-                self.objective,
-                batch.teacher.to(**move),
-                [view.to(**move) for view in batch.views],
-                [queries.to(**move) for queries in batch.queries],
-                values,
-            )
-        self.optimizer.zero_grad(set_to_none=True)
-        losses.total.backward()
-        update(self.student, self.teacher, self.optimizer, values)
+        losses, statistics = self.work.backward(parts, values, weights)
+        norm = self.work.gradient_norm()
+        self._refuse_non_finite(parts, losses, norm)
+        self.work.update(values, statistics)
         self.step += 1
-        return losses
+        return losses, statistics, norm
 
-    def _autocast(self):
+    def _refuse_non_finite(self, parts: list[Batch], losses: Losses, norm: torch.Tensor) -> None:
+        """End the run before a loss or gradient that is no number reaches the weights; keep what shows why.
+
+        With fp16 an infinite gradient is the scaler's business: it lowers the scale and leaves the step out.
+        """
+        total, gradient = torch.stack([losses.total, norm]).tolist()
+        if math.isfinite(total) and (math.isfinite(gradient) or self.work.scaler is not None):
+            return
+        path = self.snapshots.out / f"nonfinite-step-{self.step:08d}-rank{self.rank}.pth"
+        batches = [part._asdict() for part in parts]
+        save_aside(path, {**self._state(), "batches": batches, "losses": losses._asdict()})
+        last = self.snapshots.found()
+        raise TrainingFailed(
+            f"step {self.step}: the loss is {total:.4g} (intra {losses.intra.item():.4g}, inter "
+            f"{losses.inter.item():.4g}, volume {losses.volume.item():.4g}), the gradient's norm {gradient:.4g}; batch "
+            f"and weights are in {path}, the last good snapshot is {last[0] if last else 'missing'}: lower optim.lr "
+            "or use run.precision=fp32"
+        )
+
+    def _autocast(self) -> contextlib.AbstractContextManager:
+        dtypes = {"bf16": torch.bfloat16, "fp16": torch.float16}
         if self.config.run.precision == "fp32":
             return contextlib.nullcontext()
-        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        return torch.autocast(self.device.type, dtype=dtypes[self.config.run.precision])
 
-    def _log(self, losses, progress: tqdm, began: float) -> None:
+    def _previous_stage(self):
+        previous = load_previous_stage(self.config.previous, self.config.model, self.snapshots.out / "converted")
+        return previous if previous is None else previous.to(self.device)
+
+    # -- sight
+
+    @torch.no_grad()
+    def _log(
+        self, batch: Batch, losses: Losses, statistics: Statistics, norm: torch.Tensor, seconds: dict[str, float]
+    ) -> None:
+        values = self.schedule.at(self.step - 1)
+        terms = mean_over_processes(torch.stack([losses.total, losses.intra, losses.inter]))
+        broken = self._gather_broken()
+        if not self.processes.first:
+            return
+        with self.work.autocast:
+            tokens = Network.encode(self.work.teacher, batch.teacher[:WATCHED])
+        separability, similarity = separation(tokens, values.sa_temperature)
+        total, intra, inter = terms.tolist()
         entry = {
             "step": self.step,
             "epoch": self.step / self.schedule.steps_per_epoch,
-            **{name: value.item() for name, value in losses._asdict().items()},
-            "lr": self.optimizer.param_groups[0]["lr"],
-            "images_per_second": self.config.run.batch * self.world * (progress.format_dict["rate"] or 0.0),
-            "seconds_a_step": time.perf_counter() - began,
+            "total": total,
+            "intra": intra,
+            "inter": inter,
+            "volume": losses.volume.item(),
+            "perplexity": perplexity(statistics.assignment),
+            "separability": separability,
+            "similarity": similarity,
+            "gradient_norm": norm.item(),
+            **_scheduled(values),
         }
-        if not np.isfinite(entry["total"]):
-            raise FloatingPointError(f"the loss is {entry['total']} at step {self.step}: lower optim.lr")
-        if self.rank == 0:
-            self.out.mkdir(parents=True, exist_ok=True)
-            with open(self.log_path, "a", encoding="utf-8") as stream:
-                stream.write(json.dumps(entry) + "\n")
-            progress.set_postfix(
-                loss=f"{entry['total']:.3f}",
-                intra=f"{entry['intra']:.4f}",
-                inter=f"{entry['inter']:.3f}",
-                volume=f"{entry['volume']:.3f}",
-                img_s=f"{entry['images_per_second']:.0f}",
+        if self.work.scaler is not None:
+            entry["loss_scale"] = self.work.scaler.get_scale()
+        if broken:
+            entry["broken"] = broken
+        if self.step > max(self.schedule.warmup_steps, self.schedule.steps_per_epoch):
+            warnings = collapse(self.config.model.clusters, entry["perplexity"], inter, similarity)
+            if warnings:
+                entry["collapse"] = warnings
+            if warnings and not self._collapsed:
+                self.progress.write(f"step {self.step}: collapse? " + "; ".join(warnings), file=sys.stderr)
+            self._collapsed = bool(warnings)
+        since, began = self._clock
+        self._clock = self.step, time.perf_counter()
+        rate = self.batches.global_batch * (self.step - since) / (self._clock[1] - began)
+        self.log.write(entry, {"images_per_second": rate, **seconds})
+        self.progress.set_postfix(
+            img_s=f"{rate:.0f}",
+            loss=f"{total:.3f}",
+            intra=f"{intra:.4f}",
+            inter=f"{inter:.3f}",
+            volume=f"{entry['volume']:.3f}",
+            clusters=f"{entry['perplexity']:.0f}",
+        )
+
+    @torch.no_grad()
+    def _draw(self, epoch: int) -> None:
+        """A picture of what the teacher sees in the same few images."""
+        if not self.processes.first:
+            return
+        from pretrain.pictures import write_pictures  # matplotlib takes a second to import
+
+        paths = self.loader.dataset.paths
+        images = []
+        for index in np.linspace(0, len(paths) - 1, PICTURED).astype(int):
+            with contextlib.suppress(BrokenImage):
+                image = open_rgb(paths[index])
+                side = min(image.shape[:2])
+                box = ((image.shape[1] - side) // 2, (image.shape[0] - side) // 2, side, side)
+                images.append(resized_crop(image, box, self.config.model.image_size))
+        if images:
+            with self.work.autocast:
+                pixels = normalise(torch.from_numpy(np.stack(images)).to(self.device))
+                tokens = Network.encode(self.work.teacher, pixels)
+            path = self.snapshots.out / "pictures" / f"epoch-{epoch:04d}.png"
+            write_pictures(path, images, tokens, self.schedule.at(self.step - 1).sa_temperature, f"epoch {epoch}")
+
+    # -- broken images
+
+    def _count_broken(self, found: dict[str, str]) -> None:
+        for name, reason in found.items():
+            if name not in self.broken:
+                self.broken[name] = reason
+                self.progress.write(f"left out, cannot be decoded: {name} ({reason})", file=sys.stderr)
+        count, images = len(self.broken), len(self.loader.dataset)
+        if count / images > self.config.data.max_broken:
+            raise InputError(
+                f"{count} of {images} images cannot be decoded, the last is {list(self.broken)[-1]} "
+                f"({list(self.broken.values())[-1]}): repair them or raise data.max_broken "
+                f"({self.config.data.max_broken})"
             )
 
-    def _count_broken(self, names: list[str]) -> None:
-        for name in names:
-            if name not in self.broken:
-                self.broken.add(name)
-                tqdm.write(f"left out, cannot be decoded: {name}")
-        share = len(self.broken) / len(self.loader.dataset)
-        if share > self.config.data.max_broken:
-            raise InputError(
-                f"{len(self.broken)} of {len(self.loader.dataset)} images cannot be decoded, the last is "
-                f"{sorted(self.broken)[-1]}: repair them or raise data.max_broken ({self.config.data.max_broken})"
-            )
+    def _gather_broken(self) -> list[str]:
+        """Broken files of all processes that no line of the log has named yet."""
+        for theirs in self.processes.gather(self.broken):
+            self.broken |= theirs
+        names, self._named = list(self.broken)[self._named :], len(self.broken)
+        return names
+
+    # -- snapshots
+
+    def _state(self) -> dict[str, Any]:
+        facts = as_dict(self.config)
+        state = {
+            "student": self.work.student.state_dict(),
+            "teacher": self.work.teacher.state_dict(),
+            "optimizer": self.work.optimizer.state_dict(),
+            "flsl_loss": self.work.objective.state_dict(),
+            "epoch": self.step // self.schedule.steps_per_epoch,
+            "step": self.step,
+            "broken": self.broken,
+            "named": self._named,
+            "global_batch": self.batches.global_batch,
+            "data": self.data,
+            "args": {**facts["model"], "config": facts},
+        }
+        if self.work.scaler is not None:
+            state["fp16_scaler"] = self.work.scaler.state_dict()
+        return state
 
     def _save(self) -> None:
-        if self.rank == 0:
-            facts = as_dict(self.config)
-            save_snapshot(
-                self.snapshot_path,
-                {
-                    "student": self.student.state_dict(),
-                    "teacher": self.teacher.state_dict(),
-                    "optimizer": self.optimizer.state_dict(),
-                    "flsl_loss": self.objective.state_dict(),
-                    "epoch": self.step // self.schedule.steps_per_epoch,
-                    "step": self.step,
-                    "broken": sorted(self.broken),
-                    "world": self.world,
-                    "args": {**facts["model"], "config": facts},
-                },
-            )
+        if self.processes.first:
+            self.snapshots.save(self._state(), self.step)
 
     def _resume(self) -> None:
-        if not self.snapshot_path.exists():
-            self.log_path.unlink(missing_ok=True)
+        found = self.snapshots.load()
+        if found is None:
             return
-        state = load_snapshot(self.snapshot_path)
-        _refuse_other_run(self.snapshot_path, state["args"]["config"], as_dict(self.config))
-        if state["world"] != self.world:
-            raise InputError(f"{self.snapshot_path} was made by {state['world']} processes: resume it with as many")
-        self.student.load_state_dict(state["student"])
-        self.teacher.load_state_dict(state["teacher"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.objective.load_state_dict(state["flsl_loss"])
-        self.step, self.broken = state["step"], set(state["broken"])
-        if self.rank == 0 and self.log_path.exists():
-            lines = self.log_path.read_text(encoding="utf-8").splitlines()
-            kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= self.step]
-            write_text(self.log_path, "".join(line + "\n" for line in kept))
+        path, state = found
+        refuse_other_run(path, state["args"]["config"], as_dict(self.config))
+        if state["global_batch"] != self.batches.global_batch:
+            raise InputError(
+                f"{path} was trained with {state['global_batch']} images a step, now it would be "
+                f"{self.batches.global_batch}: keep processes x run.accumulate x run.batch"
+            )
+        if state["data"] != self.data:
+            raise InputError(
+                f"{path} was trained on other images than {self.config.data.root} holds ({state['data']['images']}, "
+                f"now {self.data['images']}): give the same data, or another run.out"
+            )
+        work = self.work
+        work.student.load_state_dict(state["student"])
+        work.teacher.load_state_dict(state["teacher"])
+        work.optimizer.load_state_dict(state["optimizer"])
+        work.objective.load_state_dict(state["flsl_loss"])
+        if work.scaler is not None:
+            work.scaler.load_state_dict(state["fp16_scaler"])
+        self.step, self.broken, self._named = state["step"], dict(state["broken"]), state["named"]
 
 
-def _refuse_other_run(path: Path, stored: dict, asked: dict) -> None:
+def _scheduled(values: StepValues) -> dict[str, float]:
+    return {
+        "lr": values.lr,
+        "weight_decay": values.weight_decay,
+        "momentum_teacher": values.momentum_teacher,
+        "teacher_temp": values.teacher_temp,
+        "sa_temperature": values.sa_temperature,
+        "ca_temperature": values.ca_temperature,
+        "intra_coefficient": values.coefficients[0],
+    }
+
+
+def make_objective(config: Config) -> Objective:
+    """Eq. 13 as the config asks for it; :class:`InputError` when its prior is none."""
+    objective, prior = config.objective, None
+    if objective.prior:
+        path = require_file(objective.prior, "prior (objective.prior)")
+        try:
+            values = np.loadtxt(path, dtype=np.float64, ndmin=1)
+        except ValueError as error:
+            raise InputError(f"{path} is no list of numbers ({error}): one cluster proportion a line") from error
+        if values.shape != (config.model.clusters,) or not (values > 0).all() or abs(values.sum() - 1) > 1e-3:
+            raise InputError(
+                f"{path} holds {values.size} numbers with sum {values.sum():.4g}: a prior has model.clusters="
+                f"{config.model.clusters} positive proportions that sum to 1"
+            )
+        prior = torch.from_numpy(values).float()
+    return Objective(
+        config.model.clusters,
+        objective.student_temp,
+        objective.volume_term,
+        objective.centering,
+        objective.sinkhorn,
+        prior,
+        objective.center_momentum,
+    )
+
+
+def refuse_other_run(path: Path, stored: dict, asked: dict) -> None:
+    """:class:`InputError` when a config differs from a snapshot's in a key that changes what is computed."""
     for section, values in asked.items():
         for key, value in values.items():
-            if key not in FREE_ON_RESUME.get(section, ()) and stored.get(section, {}).get(key) != value:
+            before = stored.get(section, {}).get(key)
+            if key not in FREE_ON_RESUME.get(section, ()) and before != value:
                 raise InputError(
-                    f"{path} was trained with {section}.{key}={stored.get(section, {}).get(key)}, now {value} is "
-                    "asked: use another run.out, or move the file away"
+                    f"{path} was trained with {section}.{key}={before}, now {value} is asked: use another run.out, or "
+                    "move the snapshots away"
                 )
-
-
-def _choose_device(name: str) -> torch.device:
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("run.device is cuda, but torch sees no GPU: use run.device=cpu")
-    if name == "cpu" or not torch.cuda.is_available():
-        return torch.device("cpu")
-    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
-    torch.cuda.set_device(device)
-    return device

@@ -1,8 +1,8 @@
 """What teacher and student see: nested crops, augmentation and query positions.
 
 Every random choice is drawn from a generator that the caller seeds with (seed, epoch, image), so
-neither the number of loader workers nor a restart changes what an image becomes.
-Recipe: protocols of ISL-CV/FLSL ``DataAugmentationFLSL``; the student's crops are cut from the teacher's crop.
+neither the number of loader workers nor of processes nor a restart changes what an image becomes.
+Recipe: ``DataAugmentationFLSL`` of ISL-CV/FLSL; the student's crops are cut from the teacher's crop.
 """
 
 from __future__ import annotations
@@ -12,105 +12,78 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, ImageFilter, ImageOps
-from torchvision.transforms import functional as TF
+import torch.nn.functional as F
 
-from benchmarks.checkpoints.card import IMAGENET_MEAN, IMAGENET_STD
+from pretrain.augment import augment, draw_augmentation
 from pretrain.config import ModelConfig, ViewsConfig
 
 
 class Views(NamedTuple):
-    """One image: the teacher's view, the student's views and the student's query positions.
+    """One image. ``student[0]`` is the global view, the rest are local; the other lists go with ``student``."""
 
-    ``student[0]`` is the global view, the rest are local; ``queries[i]`` are row-major token
-    indices of ``student[i]``, ``[Q_i]`` int64, ascending.
-    """
-
-    teacher: torch.Tensor
-    student: list[torch.Tensor]
-    queries: list[torch.Tensor]
+    teacher: np.ndarray  # uint8 [S, S, 3]
+    student: list[np.ndarray]  # uint8 [s, s, 3]
+    queries: list[np.ndarray]  # row-major token indices [Q], int64, ascending
+    boxes: list[np.ndarray]  # where the view lies in the teacher's, as fractions (x0, y0, x1, y1), float32
+    draws: np.ndarray  # float32 [views, depth, 2]: the uniform numbers of drop path
+    plain: list[np.ndarray]  # the teacher's and the student's crops before augmentation, where they are wanted
 
 
 class ViewMaker:
-    """Turns an RGB PIL image and a generator into :class:`Views`."""
+    """Turns an RGB image and a generator into :class:`Views`; ``keep_plain`` keeps the crops before augmentation."""
 
-    def __init__(self, model: ModelConfig, config: ViewsConfig) -> None:
-        self.model, self.config = model, config
+    def __init__(self, model: ModelConfig, config: ViewsConfig, keep_plain: bool = False) -> None:
+        self.model, self.config, self.keep_plain = model, config, keep_plain
 
-    def __call__(self, image: Image.Image, rng: np.random.Generator) -> Views:
-        config, patch = self.config, self.model.patch_size
-        size = self.model.image_size
-        teacher_crop = random_resized_crop(image, size, config.teacher_scale, rng)
-        crops = [random_resized_crop(teacher_crop, size, config.student_scale, rng)]
-        crops += [
-            random_resized_crop(teacher_crop, config.local_size, config.local_scale, rng)
-            for _ in range(config.local_views)
-        ]
-        queries = [grid_queries(size // patch, config.global_window, rng, config.random_queries)]
-        queries += [
-            grid_queries(config.local_size // patch, config.local_window, rng, config.random_queries)
-            for _ in range(config.local_views)
-        ]
-        return Views(
-            teacher=to_tensor(self.augment(teacher_crop, rng)),
-            student=[to_tensor(self.augment(crop, rng)) for crop in crops],
-            queries=queries,
-        )
-
-    def augment(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
-        """Colour jitter, greyscale, then either blur, or rare blur and solarisation. No flip, as published."""
-        if rng.random() < self.config.jitter_probability:
-            image = jitter(image, self.config.jitter, rng)
-        if rng.random() < self.config.grey_probability:
-            image = image.convert("L").convert("RGB")
-        if rng.random() < 0.5:
-            return blur(image, rng) if rng.random() < 0.5 else image
-        if rng.random() < 0.1:
-            image = blur(image, rng)
-        return ImageOps.solarize(image) if rng.random() < 0.2 else image
+    def __call__(self, image: np.ndarray, rng: np.random.Generator) -> Views:
+        """``image``: RGB uint8 ``[H, W, 3]``, at least one pixel."""
+        config, patch, side = self.config, self.model.patch_size, self.model.image_size
+        crops, boxes, queries = [], [], []
+        teacher = resized_crop(image, draw_crop(image.shape, config.teacher_scale, rng), side)
+        for view in range(1 + config.local_views):
+            size, scale, window = (
+                (config.local_size, config.local_scale, config.local_window)
+                if view
+                else (side, config.student_scale, config.global_window)
+            )
+            left, top, width, height = box = draw_crop(teacher.shape, scale, rng)
+            crops.append(resized_crop(teacher, box, size))
+            boxes.append(np.array([left, top, left + width, top + height], np.float32) / side)
+            queries.append(grid_queries(size // patch, window, rng, config.random_queries))
+        augmented = [augment(crop, draw_augmentation(config, rng)) for crop in (teacher, *crops)]
+        draws = rng.random((len(crops), self.model.depth, 2), dtype=np.float32)
+        return Views(augmented[0], augmented[1:], queries, boxes, draws, [teacher, *crops] if self.keep_plain else [])
 
 
-def random_resized_crop(
-    image: Image.Image, size: int, scale: tuple[float, float], rng: np.random.Generator
-) -> Image.Image:
-    """torchvision's RandomResizedCrop (area fraction ``scale``, aspect 3/4..4/3, bicubic), with its own generator."""
-    width, height = image.size
+def draw_crop(
+    shape: tuple[int, ...], scale: tuple[float, float], rng: np.random.Generator
+) -> tuple[int, int, int, int]:
+    """torchvision's RandomResizedCrop (area fraction ``scale``, aspect 3/4..4/3): left, top, width, height."""
+    height, width = shape[:2]
     for _ in range(10):
         area = width * height * rng.uniform(*scale)
         ratio = math.exp(rng.uniform(math.log(3 / 4), math.log(4 / 3)))
         w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
         if 0 < w <= width and 0 < h <= height:
-            left, top = int(rng.integers(width - w + 1)), int(rng.integers(height - h + 1))
-            break
-    else:  # the image is too long for the aspect range: the largest central crop inside it
-        w, h = min(width, round(height * 4 / 3)), min(height, round(width * 4 / 3))
-        left, top = (width - w) // 2, (height - h) // 2
-    return image.resize((size, size), Image.Resampling.BICUBIC, box=(left, top, left + w, top + h))
+            return int(rng.integers(width - w + 1)), int(rng.integers(height - h + 1)), w, h
+    # The image is too long for the aspect range: the largest central crop inside it.
+    w, h = min(width, max(1, round(height * 4 / 3))), min(height, max(1, round(width * 4 / 3)))
+    return (width - w) // 2, (height - h) // 2, w, h
 
 
-def jitter(image: Image.Image, strength: tuple[float, ...], rng: np.random.Generator) -> Image.Image:
-    """torchvision's ColorJitter: brightness, contrast, saturation and hue in a random order."""
-    for which in rng.permutation(4):
-        amount = strength[which]
-        if which == 3:
-            image = TF.adjust_hue(image, float(rng.uniform(-amount, amount)))
-        else:
-            adjust = (TF.adjust_brightness, TF.adjust_contrast, TF.adjust_saturation)[which]
-            image = adjust(image, float(rng.uniform(max(0.0, 1 - amount), 1 + amount)))
-    return image
+def resized_crop(image: np.ndarray, box: tuple[int, int, int, int], size: int) -> np.ndarray:
+    """Cut ``box`` (left, top, width, height) and resize to ``[size, size, 3]``, bicubic with antialiasing.
+
+    torch's uint8 kernel gives what PIL's BICUBIC gives, up to one grey level.
+    """
+    left, top, width, height = box
+    cut = torch.from_numpy(image[top : top + height, left : left + width]).permute(2, 0, 1)[None]
+    cut = cut.contiguous(memory_format=torch.channels_last)  # the kernel's fast path
+    resized = F.interpolate(cut, size=(size, size), mode="bicubic", antialias=True)
+    return np.ascontiguousarray(resized[0].permute(1, 2, 0).numpy())
 
 
-def blur(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Gaussian blur with a radius of 0.1 to 2 pixels."""
-    return image.filter(ImageFilter.GaussianBlur(radius=float(rng.uniform(0.1, 2.0))))
-
-
-def to_tensor(image: Image.Image) -> torch.Tensor:
-    """RGB PIL image -> normalised fp32 ``[3, H, W]``."""
-    return TF.normalize(TF.to_tensor(image), IMAGENET_MEAN, IMAGENET_STD)
-
-
-def grid_queries(side: int, window: int, rng: np.random.Generator, random_token: bool) -> torch.Tensor:
+def grid_queries(side: int, window: int, rng: np.random.Generator, random_token: bool) -> np.ndarray:
     """Query positions by grid sampling: one token in every ``window x window`` cell of a ``side x side`` grid.
 
     Returns ascending row-major indices, int64 ``[(side // window)^2]``. Where the cells do not fill
@@ -127,4 +100,4 @@ def grid_queries(side: int, window: int, rng: np.random.Generator, random_token:
     if random_token:
         rows = rows + rng.integers(window, size=cells**2)
         columns = columns + rng.integers(window, size=cells**2)
-    return torch.from_numpy(np.sort(rows * side + columns))
+    return np.sort(rows * side + columns)

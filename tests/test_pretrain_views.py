@@ -1,0 +1,196 @@
+"""What the networks see: the published distributions, query grids, crop boxes, and files of every kind."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageFilter, ImageOps
+from torchvision import transforms
+
+from benchmarks.errors import InputError
+from pretrain.augment import Augmentation, augment, draw_augmentation
+from pretrain.config import ModelConfig, ViewsConfig
+from pretrain.data import normalise
+from pretrain.images import BrokenImage, list_images, open_rgb
+from pretrain.views import ViewMaker, draw_crop, grid_queries, resized_crop
+
+
+def scene(seed=0, size=(96, 128)):
+    """A smooth coloured picture with noise: RGB uint8."""
+    rng = np.random.default_rng(seed)
+    small = Image.fromarray(rng.integers(0, 255, (6, 8, 3), dtype=np.uint8))
+    smooth = np.asarray(small.resize(size[::-1], Image.Resampling.BICUBIC)).astype(float)
+    return (smooth + rng.normal(0, 12, smooth.shape)).clip(0, 255).astype(np.uint8)
+
+
+def published_view(image, size, scale, rng):
+    """The recipe of protocols section 8 with torchvision's own transforms on PIL images, from one seed."""
+    torch.manual_seed(int(rng.integers(2**31)))
+    image = transforms.RandomResizedCrop(size, scale=scale, interpolation=transforms.InterpolationMode.BICUBIC)(image)
+    jitter = transforms.ColorJitter(0.4, 0.4, 0.2, 0.1)
+    image = transforms.RandomGrayscale(0.2)(transforms.RandomApply([jitter], 0.8)(image))
+
+    def blur(image, probability):
+        radius = rng.uniform(0.1, 2.0)
+        return image.filter(ImageFilter.GaussianBlur(radius)) if rng.random() <= probability else image
+
+    if rng.random() < 0.5:
+        return blur(image, 0.5)
+    image = blur(image, 0.1)
+    return ImageOps.solarize(image) if rng.random() < 0.2 else image
+
+
+def moments(views):
+    """Mean and variance of each channel, mean and variance of horizontal differences (sharpness), mean saturation."""
+    x = np.stack(views).astype(np.float64) / 255
+    steps = np.diff(x, axis=2)
+    per_view = [x.mean((1, 2)), x.var((1, 2)), np.abs(steps).mean((1, 2)), (x.max(3) - x.min(3)).mean((1, 2))[:, None]]
+    return np.concatenate(per_view, axis=1)  # [views, statistics]
+
+
+def test_views_have_the_published_distribution():
+    """Means and variances of many views against the PIL pipeline: every statistic within 4 standard errors."""
+    config, count = ViewsConfig(), 1000
+    images = [scene(seed) for seed in range(5)]
+    ours, theirs = [], []
+    for index in range(count):
+        rng = np.random.default_rng((1, index))
+        image = images[index % len(images)]
+        crop = resized_crop(image, draw_crop(image.shape, (0.5, 1.0), rng), 32)
+        ours.append(augment(crop, draw_augmentation(config, rng)))
+        rng = np.random.default_rng((2, index))
+        theirs.append(np.asarray(published_view(Image.fromarray(image), 32, (0.5, 1.0), rng)))
+    one, other = moments(ours), moments(theirs)
+    for power in (1, 2):  # the statistics themselves, and their spread over views
+        a, b = one**power, other**power
+        error = np.sqrt(a.var(0) / count + b.var(0) / count)
+        assert np.all(np.abs(a.mean(0) - b.mean(0)) < 4 * error), power
+
+
+def test_each_operation_is_the_pil_one_up_to_rounding():
+    image = scene()
+    pil = Image.fromarray(image)
+    tv = transforms.functional
+    cases = {
+        0: tv.adjust_brightness(pil, 1.3),
+        1: tv.adjust_contrast(pil, 0.7),
+        2: tv.adjust_saturation(pil, 1.2),
+        3: tv.adjust_hue(pil, -0.08),
+    }
+    for which, expected in cases.items():
+        amount = (1.3, 0.7, 1.2, -0.08)[which]
+        got = augment(image, Augmentation(((which, amount),), False, 0.0, False)).astype(int)
+        difference = np.abs(got - np.asarray(expected).astype(int))
+        assert difference.mean() < 1.0, which
+        assert np.percentile(difference, 99) <= 8, which  # both round the hue to 8 bits, each in its own way
+    grey = augment(image, Augmentation((), True, 0.0, False))
+    assert np.abs(grey.astype(int) - np.asarray(pil.convert("L").convert("RGB"))).max() <= 1
+    solarized = augment(image, Augmentation((), False, 0.0, True))
+    assert np.array_equal(solarized, np.asarray(ImageOps.solarize(pil)))
+    blurred = augment(image, Augmentation((), False, 1.5, False)).astype(int)
+    assert np.abs(blurred - np.asarray(pil.filter(ImageFilter.GaussianBlur(1.5))).astype(int)).mean() < 1.5
+
+
+def test_the_resized_crop_is_pils():
+    image = scene()
+    expected = Image.fromarray(image).crop((10, 5, 110, 85)).resize((48, 48), Image.Resampling.BICUBIC)
+    got = resized_crop(image, (10, 5, 100, 80), 48)
+    assert np.abs(got.astype(int) - np.asarray(expected)).max() <= 1
+
+
+def test_views_are_a_function_of_the_generator_alone():
+    model = ModelConfig(image_size=32, patch_size=8, depth=2)
+    maker = ViewMaker(model, ViewsConfig(local_size=16, global_window=2, local_window=1), keep_plain=True)
+    one, other = (maker(scene(), np.random.default_rng((0, 3, 7))) for _ in range(2))
+    different = maker(scene(), np.random.default_rng((0, 4, 7)))
+    assert all(np.array_equal(a, b) for a, b in zip(one.student, other.student, strict=True))
+    assert np.array_equal(one.draws, other.draws)
+    assert not np.array_equal(one.teacher, different.teacher)
+    assert one.draws.shape == (3, 2, 2)
+    assert [view.shape[0] for view in one.plain] == [32, 32, 16, 16]
+    # A box says where the crop was cut from the teacher's crop before augmentation.
+    left, top, right, bottom = np.round(one.boxes[1] * 32).astype(int)
+    again = resized_crop(one.plain[0], (left, top, right - left, bottom - top), 16)
+    assert np.array_equal(again, one.plain[2])
+
+
+@pytest.mark.parametrize(("side", "window"), [(14, 3), (6, 2), (12, 5), (4, 4)])
+@pytest.mark.parametrize("random_token", [False, True])
+def test_every_window_gives_one_query(side, window, random_token):
+    corners = set()
+    for seed in range(60):
+        queries = grid_queries(side, window, np.random.default_rng(seed), random_token)
+        cells = side // window
+        assert len(np.unique(queries)) == cells**2
+        assert 0 <= queries.min() <= queries.max() < side**2
+        rows, columns = queries // side, queries % side
+        if not random_token:
+            corners.add((rows.min(), columns.min()))
+            assert set(np.diff(np.unique(rows))) <= {window}
+    if not random_token:
+        spare = side % window
+        assert corners == ({(r, c) for r in (0, spare) for c in (0, spare)} if spare else {(0, 0)})
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 50), (400, 3), (224, 224)])
+def test_a_crop_fits_into_any_image(shape):
+    for seed in range(20):
+        left, top, width, height = draw_crop((*shape, 3), (0.05, 0.4), np.random.default_rng(seed))
+        assert 0 <= left < left + width <= shape[1]
+        assert 0 <= top < top + height <= shape[0]
+        image = np.zeros((*shape, 3), np.uint8)
+        assert resized_crop(image, (left, top, width, height), 8).shape == (8, 8, 3)
+
+
+def test_normalisation_is_torchvisions():
+    image = scene()
+    usual = transforms.functional.normalize(
+        transforms.functional.to_tensor(image), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    )
+    torch.testing.assert_close(normalise(torch.from_numpy(image)[None])[0], usual, rtol=1e-5, atol=1e-5)
+
+
+def test_images_of_every_mode_are_read(tmp_path):
+    image = Image.fromarray(scene())
+    for mode in ("L", "LA", "RGB", "RGBA", "P", "1"):
+        image.convert(mode).save(tmp_path / f"{mode}.png")
+        assert open_rgb(tmp_path / f"{mode}.png").shape == (96, 128, 3), mode
+    image.convert("CMYK").save(tmp_path / "cmyk.jpg", quality=95)
+    assert np.abs(open_rgb(tmp_path / "cmyk.jpg").astype(int) - np.asarray(image)).mean() < 12
+    transparent = image.convert("P")
+    transparent.info["transparency"] = bytes([0] * 10)
+    transparent.save(tmp_path / "transparent.png")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert open_rgb(tmp_path / "transparent.png").shape == (96, 128, 3)
+    sixteen = (np.asarray(image.convert("L")).astype(np.uint16)) * 257
+    Image.fromarray(sixteen).save(tmp_path / "sixteen.png")
+    assert np.array_equal(open_rgb(tmp_path / "sixteen.png")[..., 0], np.asarray(image.convert("L")))
+
+
+def test_exif_orientation_is_applied(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: rows are columns
+    Image.fromarray(scene()).save(tmp_path / "turned.jpg", exif=exif)
+    assert open_rgb(tmp_path / "turned.jpg").shape == (128, 96, 3)
+
+
+def test_broken_files_say_why(tmp_path):
+    whole = tmp_path / "whole.jpg"
+    Image.fromarray(scene()).save(whole)
+    (tmp_path / "cut.jpg").write_bytes(whole.read_bytes()[:900])
+    (tmp_path / "text.png").write_text("no image")
+    (tmp_path / "empty.png").write_bytes(b"")
+    Image.fromarray(np.zeros((4, 4), np.float32)).save(tmp_path / "float.tif")
+    for name in ("cut.jpg", "text.png", "empty.png", "float.tif", "absent.jpg"):
+        with pytest.raises(BrokenImage, match=r"\w"):
+            open_rgb(tmp_path / name)
+
+
+def test_too_few_images_are_refused(tmp_path):
+    with pytest.raises(InputError, match="holds no images"):
+        list_images(tmp_path)
+    Image.fromarray(scene()).save(tmp_path / "one.png")
+    with pytest.raises(InputError, match="one image only"):
+        list_images(tmp_path)
