@@ -1,8 +1,8 @@
 """Table 1 of the paper: Mask R-CNN FPN on COCO for your checkpoints, beside the paper's numbers.
 
-The config goes by the checkpoint: ViT-S/16, ViT-S/8, any other ViT, ResNet-50. Scale mini runs the same code with a small
-frozen detector on two cores, on the shapes world if there is no COCO under --data-root; it says nothing about the paper.
-The published batch is kept on fewer GPUs: --per-device sets how many images a GPU takes at a time.
+The config goes by the checkpoint: ViT-S/16, ViT-S/8, any other ViT, ResNet-50. Scale mini runs the same code with a
+small frozen detector on two cores, on the shapes world if there is no COCO under --data-root; it says nothing about the
+paper. The published batch is kept on fewer GPUs: --per-device sets how many images a GPU takes at a time.
 """
 
 from __future__ import annotations

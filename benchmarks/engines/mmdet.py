@@ -144,8 +144,9 @@ def test(runner) -> dict[str, float]:
 def detect(runner, dataloader_config: dict[str, Any], progress: bool = True) -> list[dict[str, Any]]:
     """Detections of a trained runner on a data set, in COCO's result format, image by image in the data set's order.
 
-    Several processes share the images; the first gets all detections, the others none. Each is ``image_id``, ``category_id`` (the annotation file's own), ``bbox`` [x, y, w, h] in pixels of the
-    original image, ``score`` and, from a detector with masks, ``segmentation`` (RLE).
+    Several processes share the images; the first gets all detections, the others none. Each is ``image_id``,
+    ``category_id`` (the annotation file's own), ``bbox`` [x, y, w, h] in pixels of the original image, ``score`` and,
+    from a detector with masks, ``segmentation`` (RLE).
     """
     from mmengine.dist import collect_results
     from pycocotools import mask as rle

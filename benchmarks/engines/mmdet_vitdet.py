@@ -121,7 +121,7 @@ def parameter_settings(model: nn.Module, depth: int, rate: float) -> Iterator[tu
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class LayerDecay(DefaultOptimWrapperConstructor):
-    """Groups of parameters by :func:`parameter_settings`; ``paramwise_cfg`` has ``rate``, and the depth is the ViT's."""
+    """Groups of parameters by :func:`parameter_settings`, with the ``rate`` of ``paramwise_cfg``."""
 
     def add_params(self, params: list[dict], module: nn.Module, **_) -> None:
         groups: dict[tuple[float, bool], dict] = {}

@@ -1,6 +1,7 @@
 """Mask R-CNN R50-FPN on COCO, 1x: Table 1's rows MoCo-v2, DetCo, DenseCL, BYOL and SCRL.
 
-Command: tools/table1.py --checkpoint mocov2=mocov2_r50.safetensors --data-root data --out runs/table1 --launcher torchrun --gpus 8
+Command: tools/table1.py --checkpoint mocov2=mocov2_r50.safetensors --data-root data --out runs/table1 \\
+    --launcher torchrun --gpus 8
 Cost: 12 epochs of 117,266 images, 87,960 updates of 16 images; not measured here.
 Expected score (box AP / mask AP, paper): MoCo-v2 38.9 / 35.5, DetCo 40.1 / 36.4, DenseCL 40.3 / 36.4, BYOL 40.4 / 37.2,
 SCRL 41.3 / 37.7. The paper took them over from others, whose recipes differ in parts that it does not name.

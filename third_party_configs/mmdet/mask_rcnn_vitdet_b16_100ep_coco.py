@@ -1,14 +1,15 @@
 """ViTDet-B/16 with Mask R-CNN on COCO, 100 epochs, without relative positions: Table 2.
 
-Command: tools/table2.py --checkpoint flsl=flsl_b16.safetensors --data-root data --out runs/table2 --launcher torchrun --gpus 64
+Command: tools/table2.py --checkpoint flsl=flsl_b16.safetensors --data-root data --out runs/table2 \\
+    --launcher torchrun --gpus 64
 Cost: 184,375 updates of 64 images of 1024 x 1024; detectron2's authors give 0.314 s an image on an A100 card,
 about 1,000 GPU-hours. Not measured here.
 Expected score (box AP / mask AP, paper): none 48.1 / 42.6, DINO 48.9 / 43.7, MAE 51.2 / 45.5, FLSL 53.1 / 47.0.
 
-Whether the paper used relative positions is unknown; mask_rcnn_vitdet_b16_relpos_100ep_coco.py has them. Their own authors
+Whether the paper used relative positions is unknown; mask_rcnn_vitdet_b16_relpos_100ep_coco.py has them. Their authors
 report 51.2 / 45.5 for MAE without and 51.6 / 45.9 with them.
-Source: facebookresearch/detectron2 @ 02b5c4e2, projects/ViTDet. The detector is the same, the parameters of one load into
-the other (benchmarks/engines/detectron2_names.py).
+Source: facebookresearch/detectron2 @ 02b5c4e2, projects/ViTDet. The detector is the same, the parameters of one load
+into the other (benchmarks/engines/detectron2_names.py).
 """
 
 _base_ = ["mmdet::_base_/models/mask-rcnn_r50_fpn.py", "./coco_instances.py"]
