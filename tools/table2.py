@@ -1,8 +1,8 @@
 """Table 2 of the paper: ViTDet-B/16 on COCO for your checkpoints, beside the paper's numbers.
 
 In mmdet or, where it is installed, in detectron2: the same detector, whose parameters load into each other. Scale mini
-runs the same code at a size for two cores, on the shapes world if there is no COCO under --data-root; it says nothing about
-the paper. The published batch of 64 is kept on fewer GPUs: --per-device sets how many images a GPU takes at a time.
+runs the same code at a size for two cores, on the shapes world if there is no COCO under --data-root; it says nothing
+about the paper. The published batch of 64 is kept on fewer GPUs: --per-device sets how many images one takes at a time.
 """
 
 from __future__ import annotations

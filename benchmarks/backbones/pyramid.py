@@ -29,9 +29,9 @@ class FourTapPyramid(nn.Module):
     Patch 16: two transposed convolutions with a norm between them, one, none, max pooling by 2.
     Patch 8: one transposed convolution, none, max pooling by 2, max pooling by 4.
     Source: ISL-CV/FLSL @ acb5d6f, ``detection/backbone/vitdeit.py``. Both are one rule, double or halve until the
-    stride is there, which serves 4 and 32 as well. Another patch size takes the recipe of the nearest power
-    of two, and its maps are then resampled so that cell ``(y, x)`` of level ``s`` is the feature at pixel ``(s*(y+1/2), s*(x+1/2))``:
-    anchors and regions mean the same places as with any other backbone.
+    stride is there, which serves 4 and 32 as well. Another patch size takes the recipe of the nearest power of two,
+    and its maps are then resampled so that cell ``(y, x)`` of level ``s`` is the feature at pixel
+    ``(s*(y+1/2), s*(x+1/2))``: anchors and regions mean the same places as with any other backbone.
     """
 
     def __init__(self, dim: int, patch: int, norm: type[nn.Module] = nn.SyncBatchNorm) -> None:

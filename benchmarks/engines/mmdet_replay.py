@@ -5,25 +5,16 @@ Importing this module imports mmdet; configs name it in their ``custom_imports``
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-import torch
 from mmdet.datasets import CocoDataset
 from mmdet.registry import DATA_SAMPLERS, DATASETS, HOOKS
 from mmengine.dataset import InfiniteSampler
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 
-
-def seed_all(*numbers: int) -> None:
-    """Seed Python, NumPy and torch (also its GPUs) from several numbers, no two lists alike."""
-    words = np.random.SeedSequence(numbers).generate_state(3)
-    random.seed(int(words[0]))
-    np.random.seed(words[1])
-    torch.manual_seed(int(words[2]))
+from benchmarks.engines.chance import seed_all
 
 
 @DATA_SAMPLERS.register_module()

@@ -1,8 +1,9 @@
 """What every detector here does with COCO 2017 and with a run: loaders, hooks, snapshots. Not an experiment.
 
 Images are decoded whole or the run ends. Order and augmentations are functions of the seed and the draw, so that a run
-that was killed goes on as if nothing had been. ``detect_dataloader`` is what is scored at the end; where the data is, its
-classes, batch and schedule come from benchmarks/coco/run.py, which reads ``recipe`` and ``expects`` of the experiment.
+that was killed goes on as if nothing had been. ``detect_dataloader`` is what is scored at the end. Where the data is,
+its classes, the batch and the schedule come from benchmarks/coco/run.py, which reads ``recipe`` and ``expects`` of the
+experiment.
 """
 
 _base_ = "mmdet::_base_/datasets/coco_instance.py"
