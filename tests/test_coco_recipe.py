@@ -51,15 +51,15 @@ def test_another_batch_scales_the_learning_rate_and_says_so():
         resolve(ONE_X, 100, 2, Options(per_device=3), gpu=True)
     with pytest.raises(InputError, match="needs a GPU"):
         resolve(ONE_X, 100, 1, Options(precision="bf16"), gpu=False)
-    with pytest.raises(InputError, match="--updates is 0"):
+    with pytest.raises(InputError, match=r"--updates is 0"):
         Options(updates=0)
 
 
 def test_a_checkpoint_that_is_not_the_configs():
     small = Architecture(384, 12, 6, 16, 224)
-    with pytest.raises(InputError, match="x.safetensors has patch size 16, but s8.py is for 8"):
+    with pytest.raises(InputError, match=r"x.safetensors has patch size 16, but s8.py is for 8"):
         check_fit({"patch_size": 8}, small, "x.safetensors", "s8.py")
-    with pytest.raises(InputError, match="kind resnet, but vit.py is for vit"):
+    with pytest.raises(InputError, match=r"kind resnet, but vit.py is for vit"):
         check_fit({"kind": "vit"}, ResNetArchitecture(64, (3, 4, 6, 3), (64,) * 4, (256,) * 4), "r", "vit.py")
 
 
@@ -67,7 +67,10 @@ FAULTS = {
     "category": (lambda d: d["annotations"][0].update(category_id=77), "is of category 77, which is not listed"),
     "image": (lambda d: d["annotations"][0].update(image_id=-5), "is for image -5, which is not listed"),
     "polygon": (lambda d: d["annotations"][0].update(segmentation=[[0, 0, 500, 0, 500, 9]]), "leaves its image of"),
-    "rle": (lambda d: d["annotations"][0].update(segmentation={"size": [5, 7], "counts": [35]}), "is 7x5, its image is"),
+    "rle": (
+        lambda d: d["annotations"][0].update(segmentation={"size": [5, 7], "counts": [35]}),
+        "is 7x5, its image is",
+    ),
     "classes": (lambda d: d.update(categories=[]), "lists no categories"),
     "twice": (lambda d: d["images"].append(d["images"][0]), "1 image ids are there twice"),
     "mask": (lambda d: d["annotations"][0].pop("segmentation"), "an entry that COCO has not .*segmentation"),

@@ -13,8 +13,8 @@ from benchmarks.errors import InputError
 PLAIN = (
     ("backbone.vit.", "backbone.net."),
     ("neck.simfp_", "backbone.simfp_"),
-    ("rpn_head.rpn_cls.", "proposal_generator.head.objectness_logits."),
-    ("rpn_head.rpn_reg.", "proposal_generator.head.anchor_deltas."),
+    ("rpn_head.rpn_cls.", "proposal_generator.rpn_head.objectness_logits."),
+    ("rpn_head.rpn_reg.", "proposal_generator.rpn_head.anchor_deltas."),
     ("roi_head.bbox_head.shared_fcs.0.", "roi_heads.box_head.fc1."),
     ("roi_head.bbox_head.fc_cls.", "roi_heads.box_predictor.cls_score."),
     ("roi_head.bbox_head.fc_reg.", "roi_heads.box_predictor.bbox_pred."),
@@ -22,7 +22,7 @@ PLAIN = (
     ("roi_head.mask_head.conv_logits.", "roi_heads.mask_head.predictor."),
 )
 COUNTED = (
-    ("rpn_head.rpn_conv.", "proposal_generator.head.conv.conv", 0),
+    ("rpn_head.rpn_conv.", "proposal_generator.rpn_head.conv.conv", 0),
     ("roi_head.bbox_head.shared_convs.", "roi_heads.box_head.conv", 1),
     ("roi_head.mask_head.convs.", "roi_heads.mask_head.mask_fcn", 1),
 )
