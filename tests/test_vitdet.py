@@ -14,7 +14,9 @@ from benchmarks.backbones.vit import HouseViT
 from benchmarks.backbones.windowed import WindowedAttention, WindowedViT, global_blocks, relative_rows
 from benchmarks.checkpoints.card import SIZE_RESIZE, Architecture
 from benchmarks.checkpoints.folding import fold_layer_scale
-from benchmarks.coco.run import model_changes, run
+from benchmarks.coco.dataset import open_coco
+from benchmarks.coco.recipe import Options, resolve
+from benchmarks.coco.run import data_changes, model_changes
 from benchmarks.controls import SMALL_VIT, write_random_control
 from benchmarks.errors import InputError
 
@@ -165,34 +167,35 @@ def test_vitdet_refuses_what_does_not_fit(tmp_path):
 
 def test_a_killed_run_ends_as_the_unbroken_one(tmp_path):
     pytest.importorskip("mmcv.ops", reason="needs mmcv with its operators")
-    from benchmarks.coco.recipe import Options
-
-    shapes.write_coco(tmp_path, train_images=6, val_images=1, size=64, seed=0)
-    write_random_control(tmp_path / "c.safetensors", seed=0, architecture=dataclasses.replace(SMALL_VIT, num_heads=2))
-    config = CONFIGS / "mmdet" / "mask_rcnn_vitdet_mini.py"
-    options = Options(batch=2, per_device=1)
-
-    def train(out, updates):
-        run(tmp_path / "c.safetensors", tmp_path, out, config, updates, frozen=False, progress=False, options=options)
-        return torch.load(out / "last.pth", map_location="cpu", weights_only=False)["state_dict"]
-
-    unbroken = train(tmp_path / "whole", 3)
-    # The learning rates of a shorter run differ: stop the same run instead.
+    from benchmarks.engines import mmdet as engine
     from benchmarks.engines import mmdet_hooks
 
-    real = mmdet_hooks.LossLog.after_train_iter
+    shapes.write_coco(tmp_path, train_images=4, val_images=1, size=64, seed=0)
+    write_random_control(tmp_path / "c.safetensors", seed=0, architecture=dataclasses.replace(SMALL_VIT, num_heads=2))
+    config, data = CONFIGS / "mmdet" / "mask_rcnn_vitdet_mini.py", open_coco(tmp_path)
+    schedule = resolve(engine.read_config(config)["recipe"], 4, 1, Options(2, 1, updates=2), gpu=False)
+    assert schedule.accumulation == 2
+    changes = {**data_changes(data), **engine.schedule_changes(schedule), "model.backbone.frozen": False}
+
+    def train(out):
+        engine.train(config, tmp_path / "c.safetensors", out, changes, seed=3, progress=False)
+        return torch.load(out / "last.pth", map_location="cpu", weights_only=False)["state_dict"]
+
+    unbroken = train(tmp_path / "whole")
+    write = mmdet_hooks.LossLog.after_train_iter
 
     def stop(self, runner, *args, **kwargs):
-        if runner.iter == 4:  # in the third update; the snapshot is after the second
+        if runner.iter == 3:  # the last pass of the second update; the snapshot is after the first
             raise KeyboardInterrupt
-        return real(self, runner, *args, **kwargs)
+        return write(self, runner, *args, **kwargs)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mmdet_hooks.AtomicSnapshot, "__init__", lambda self, interval: setattr(self, "interval", 1))
         patch.setattr(mmdet_hooks.LossLog, "after_train_iter", stop)
         with pytest.raises(KeyboardInterrupt):
-            train(tmp_path / "killed", 3)
-    resumed = train(tmp_path / "killed", 3)
+            train(tmp_path / "killed")
+    resumed = train(tmp_path / "killed")
+    assert len((tmp_path / "killed/losses.jsonl").read_text().splitlines()) == 4
     assert unbroken.keys() == resumed.keys()
     assert [name for name in unbroken if not torch.equal(unbroken[name], resumed[name])] == []
 
@@ -253,7 +256,8 @@ def test_the_detectors_of_both_engines_are_one(tmp_path, config):
     from benchmarks.engines.detectron2_names import to_detectron2, to_mmdet
     from benchmarks.engines.mmdet_vitdet import parameter_settings
 
-    checkpoint = write_tiny(tmp_path)
+    # Positions on the grid of the images below: the engines resize them by different rules, which docs/coco.md says.
+    checkpoint = write_tiny(tmp_path, image_size=128)
     ours, _ = mmdet_model(config, checkpoint)
     lazy = engine.read_config(CONFIGS / "detectron2" / f"{config}.py")
     lazy.model.roi_heads.box_head.fc_dims = [32]
