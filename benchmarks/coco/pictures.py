@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import colorsys
+import json
 import os
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from matplotlib.figure import Figure
 from pycocotools.coco import COCO
 
 from benchmarks.files import atomic_path
@@ -40,6 +42,24 @@ def write_detections(
         _label(sheet, title, (6, row * SIDE + SIDE - 8), (255, 255, 255))
     with atomic_path(path) as temporary:
         temporary.write_bytes(cv2.imencode(".png", sheet)[1].tobytes())
+
+
+def write_losses(path: str | os.PathLike[str], runs: dict[str, Path]) -> None:
+    """Write a PNG of every loss over the iterations; ``runs`` names each run's ``losses.jsonl``."""
+    logs = {name: [json.loads(line) for line in file.read_text().splitlines()] for name, file in runs.items()}
+    kinds = [key for key in next(iter(logs.values()))[0] if key.startswith("loss")]
+    figure = Figure(figsize=(3.4 * len(kinds), 3), layout="constrained")
+    for axis, kind in zip(figure.subplots(1, len(kinds), squeeze=False)[0], kinds, strict=True):
+        for name, log in logs.items():
+            values = np.array([line.get(kind, np.nan) for line in log])
+            width = max(1, len(values) // 50)
+            smooth = np.convolve(values, np.full(width, 1 / width), mode="valid")
+            axis.plot(np.arange(width, len(values) + 1), smooth, label=name, linewidth=1.2)
+        axis.set(title=kind, xlabel="iteration")
+        axis.grid(alpha=0.3)
+    figure.axes[0].legend(fontsize=8)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=110, format="png")
 
 
 def _draw(picture, items, truth, names, colours) -> np.ndarray:

@@ -1,17 +1,25 @@
-"""Mask R-CNN FPN on COCO-format data, from a canonical checkpoint to average precisions."""
+"""Mask R-CNN on COCO-format data, from a canonical checkpoint to average precisions."""
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import json
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from benchmarks.backbones.pyramid import default_taps
 from benchmarks.checkpoints.canonical import read_canonical
+from benchmarks.checkpoints.card import Architecture, ResNetArchitecture
 from benchmarks.coco.dataset import CocoRoot, open_coco
-from benchmarks.coco.scoring import score
+from benchmarks.coco.recipe import Options, resolve
+from benchmarks.coco.scoring import box_scorer, score
 from benchmarks.engines import mmdet as engine
+from benchmarks.engines.mmdet_launch import is_first_process
+from benchmarks.errors import InputError
 from benchmarks.files import write_json
 
 CONFIGS = Path(__file__).resolve().parents[2] / "third_party_configs" / "mmdet"
@@ -28,31 +36,56 @@ def run(
     seed: int = 0,
     resume: bool = True,
     progress: bool = True,
+    options: Options | None = None,
+    launcher: str = "none",
+    devices: int = 1,
+    boxes_by: str = "pycocotools",
 ) -> dict[str, Any]:
     """Train on ``train2017``, detect on ``val2017``, score; return the metrics and what was run.
 
-    ``iterations`` and ``frozen`` replace the config's. ``out`` gets the snapshot, ``losses.jsonl`` and
-    ``detections.json``. Raises :class:`InputError` for data or a checkpoint that cannot be used.
+    ``iterations`` (updates), ``frozen`` and ``options`` replace the config's. ``out`` gets the snapshot,
+    ``losses.jsonl`` and ``detections.json``. Raises :class:`InputError` for data or a checkpoint that cannot be used.
+    Of several processes all take part, and the first alone has metrics.
     """
     start = time.monotonic()
+    box_scorer(boxes_by)
     data = open_coco(coco_root)
+    engine.require_mmdet()
+    experiment = engine.read_config(config)
     architecture = read_canonical(checkpoint)[1].architecture
-    changes = data_changes(data)
-    changes["model.neck.in_channels"] = [architecture.embed_dim] * 4
+    check_fit(experiment["expects"], architecture, checkpoint, Path(config).name)
+    options = options or Options()
     if iterations is not None:
-        changes["train_cfg.max_iters"] = iterations
+        options = dataclasses.replace(options, updates=iterations)
+    gpu = engine.device_name() != "cpu"
+    schedule = resolve(experiment["recipe"], data.annotated_images, devices, options, gpu)
+    changes = {
+        **data_changes(data),
+        **model_changes(experiment["model"], architecture),
+        **engine.schedule_changes(schedule),
+    }
     if frozen is not None:
         changes["model.backbone.frozen"] = frozen
-    runner = engine.train(config, checkpoint, out, changes, seed, resume, progress)
+    runner = engine.train(config, checkpoint, out, changes, seed, resume, progress, launcher)
     detections = engine.detect(runner, runner.cfg.detect_dataloader, progress)
-    write_json(Path(out) / "detections.json", detections)
+    metrics: dict[str, float | None] = {}
+    if is_first_process():
+        write_json(Path(out) / "detections.json", detections)
+        metrics = score(data.annotations("val"), detections, boxes_by)
+    backbone = runner.cfg.model.backbone
     return {
-        "metrics": score(data.annotations("val"), detections),
+        "metrics": metrics,
         "run": {
+            "engine": "mmdet",
             "config": Path(config).name,
-            "iterations": runner.max_iters,
-            "frozen": runner.cfg.model.backbone.frozen,
-            "taps": list(default_taps(architecture.depth)),
+            "config_sha256": digest(runner.cfg.to_dict()),
+            "iterations": schedule.updates,
+            "schedule": schedule.as_record(),
+            "frozen": backbone.frozen,
+            "heads": backbone.get("num_heads") or getattr(architecture, "num_heads", None),
+            "taps": list(default_taps(architecture.depth)) if backbone.type == "CanonicalViT" else None,
+            "relative_positions": backbone.get("relative_positions"),
+            "boxes_scored_by": boxes_by,
             "train_images": data.train_images,
             "val_images": data.val_images,
             "detections": len(detections),
@@ -60,6 +93,25 @@ def run(
             "seconds": round(time.monotonic() - start, 3),
         },
     }
+
+
+def digest(config: Mapping[str, Any]) -> str:
+    """The SHA-256 of a resolved config."""
+    return hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def check_fit(
+    expects: Mapping[str, Any],
+    architecture: Architecture | ResNetArchitecture,
+    checkpoint: str | os.PathLike[str],
+    config: str,
+) -> None:
+    """:class:`InputError` where a checkpoint is not of the kind, patch size, ... that an experiment is for."""
+    for fact, value in expects.items():
+        own = getattr(architecture, fact, None)
+        if own != value:
+            name = fact.replace("_", " ")
+            raise InputError(f"{checkpoint} has {name} {own}, but {config} is for {value}: choose another config")
 
 
 def data_changes(data: CocoRoot) -> dict[str, Any]:
@@ -71,3 +123,12 @@ def data_changes(data: CocoRoot) -> dict[str, Any]:
     for head in ("bbox_head", "mask_head"):
         changes[f"model.roi_head.{head}.num_classes"] = len(data.classes)
     return changes
+
+
+def model_changes(model: Mapping[str, Any], architecture: Architecture | ResNetArchitecture) -> dict[str, Any]:
+    """Config keys that fit the neck of an experiment to a checkpoint's widths and patch."""
+    if isinstance(architecture, ResNetArchitecture):
+        return {"model.neck.in_channels": list(architecture.widths)}
+    if model["neck"]["type"] == "SimplePyramidNeck":
+        return {"model.neck.in_channels": architecture.embed_dim, "model.neck.patch": architecture.patch_size}
+    return {"model.neck.in_channels": [architecture.embed_dim] * 4}

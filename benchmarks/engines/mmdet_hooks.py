@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,10 @@ SNAPSHOT = "last.pth"
 
 @HOOKS.register_module()
 class AtomicSnapshot(Hook):
-    """Writes ``last.pth`` every ``interval`` iterations and at the end: to another name, then renamed over the old."""
+    """Writes ``last.pth`` every ``interval`` updates and at the end: to another name, then renamed over the old.
+
+    Where gradients are accumulated it is only written between updates.
+    """
 
     priority = "VERY_LOW"
 
@@ -28,7 +32,8 @@ class AtomicSnapshot(Hook):
         self.interval = interval
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        if (runner.iter + 1) % self.interval == 0 or runner.iter + 1 == runner.max_iters:
+        passes = self.interval * getattr(runner.optim_wrapper, "_accumulative_counts", 1)
+        if (runner.iter + 1) % passes == 0 or runner.iter + 1 == runner.max_iters:
             self._save(runner)
 
     def _save(self, runner) -> None:
@@ -36,6 +41,8 @@ class AtomicSnapshot(Hook):
         runner.save_checkpoint(runner.work_dir, ".next.pth", by_epoch=False)
         if is_main_process():
             folder = Path(runner.work_dir)
+            with open(folder / ".next.pth", "rb") as stream:
+                os.fsync(stream.fileno())
             (folder / ".next.pth").replace(folder / SNAPSHOT)
 
 

@@ -1,0 +1,65 @@
+"""ViTDet in detectron2 on COCO-format data: :func:`benchmarks.coco.run.run` for the other engine."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.checkpoints.canonical import read_canonical
+from benchmarks.coco.dataset import open_coco
+from benchmarks.coco.recipe import Options, resolve
+from benchmarks.coco.run import check_fit, digest
+from benchmarks.coco.scoring import box_scorer, score
+from benchmarks.engines import detectron2 as engine
+from benchmarks.engines.mmdet_launch import is_first_process
+from benchmarks.files import write_json
+
+
+def run(
+    checkpoint: str | os.PathLike[str],
+    coco_root: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    config: str | os.PathLike[str],
+    seed: int = 0,
+    resume: bool = True,
+    progress: bool = True,
+    options: Options | None = None,
+    launcher: str = "none",
+    devices: int = 1,
+    boxes_by: str = "pycocotools",
+) -> dict[str, Any]:
+    """Train on ``train2017``, detect on ``val2017``, score; arguments and result are those of the other engine's."""
+    start = time.monotonic()
+    box_scorer(boxes_by)
+    data = open_coco(coco_root)
+    experiment = engine.read_config(config)
+    architecture = read_canonical(checkpoint)[1].architecture
+    check_fit(experiment.expects, architecture, checkpoint, Path(config).name)
+    gpu = engine.device_name() != "cpu"
+    schedule = resolve(experiment.recipe, data.annotated_images, devices, options or Options(), gpu)
+    model, resolved = engine.train(config, checkpoint, out, data, schedule, seed, resume, progress, launcher)
+    detections = engine.detect(model, resolved, data, progress)
+    metrics: dict[str, float | None] = {}
+    if is_first_process():
+        write_json(Path(out) / "detections.json", detections)
+        metrics = score(data.annotations("val"), detections, boxes_by)
+    return {
+        "metrics": metrics,
+        "run": {
+            "engine": "detectron2",
+            "config": Path(config).name,
+            "config_sha256": digest({"config": str(resolved)}),
+            "iterations": schedule.updates,
+            "schedule": schedule.as_record(),
+            "heads": architecture.num_heads,
+            "relative_positions": bool(resolved.model.backbone.net.use_rel_pos),
+            "boxes_scored_by": boxes_by,
+            "train_images": data.train_images,
+            "val_images": data.val_images,
+            "detections": len(detections),
+            "seed": seed,
+            "seconds": round(time.monotonic() - start, 3),
+        },
+    }

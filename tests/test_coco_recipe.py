@@ -1,0 +1,176 @@
+"""COCO without mmdet: schedules, what is refused before training starts, and the tables' rows."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import shapes
+from benchmarks.checkpoints.card import Architecture, ResNetArchitecture
+from benchmarks.claim import claim
+from benchmarks.coco.dataset import open_coco
+from benchmarks.coco.recipe import Options, resolve
+from benchmarks.coco.run import check_fit
+from benchmarks.coco.scoring import score
+from benchmarks.coco.table import twelve
+from benchmarks.controls import write_random_control
+from benchmarks.errors import InputError
+from benchmarks.tables import paper, table1, table2
+
+ROOT = Path(__file__).resolve().parents[1]
+ONE_X = {"batch": 8, "epochs": 12, "drops": (8, 11), "warm_up": 1000, "learning_rate": 5e-5, "precision": "fp16"}
+VITDET = {"batch": 64, "updates": 184_375, "drops": (163_889, 177_546), "warm_up": 250, "learning_rate": 1e-4}
+VITDET["precision"] = "fp16"
+
+
+def test_the_published_schedules():
+    one_x = resolve(ONE_X, 117_266, 8, Options(), gpu=True)
+    assert (one_x.updates, one_x.warm_up, one_x.accumulation, one_x.per_device) == (175_908, 1000, 1, 1)
+    assert one_x.drops == (8 * 14_659, 11 * 14_659)
+    assert one_x.notes == ()
+    vitdet = resolve(VITDET, 117_266, 64, Options(), gpu=True)
+    assert (vitdet.updates, vitdet.drops, vitdet.warm_up) == (184_375, (163_889, 177_546), 250)
+
+
+def test_fewer_devices_keep_the_batch():
+    few = resolve(VITDET, 117_266, 4, Options(per_device=2), gpu=True)
+    assert (few.batch, few.accumulation, few.passes) == (64, 8, 8 * 184_375)
+    assert (few.updates, few.learning_rate, few.notes) == (184_375, 1e-4, ())
+
+
+def test_another_batch_scales_the_learning_rate_and_says_so():
+    half = resolve(VITDET, 117_266, 8, Options(batch=32), gpu=True)
+    assert half.learning_rate == pytest.approx(5e-5)
+    assert (half.updates, half.drops) == (368_750, (327_778, 355_092))
+    assert "scaled by the same factor" in " ".join(half.lines())
+    with pytest.raises(InputError, match="does not divide among 3"):
+        resolve(ONE_X, 100, 3, Options(), gpu=True)
+    with pytest.raises(InputError, match="no whole number of passes"):
+        resolve(ONE_X, 100, 2, Options(per_device=3), gpu=True)
+    with pytest.raises(InputError, match="needs a GPU"):
+        resolve(ONE_X, 100, 1, Options(precision="bf16"), gpu=False)
+    with pytest.raises(InputError, match=r"--updates is 0"):
+        Options(updates=0)
+
+
+def test_a_checkpoint_that_is_not_the_configs():
+    small = Architecture(384, 12, 6, 16, 224)
+    with pytest.raises(InputError, match=r"x.safetensors has patch size 16, but s8.py is for 8"):
+        check_fit({"patch_size": 8}, small, "x.safetensors", "s8.py")
+    with pytest.raises(InputError, match=r"kind resnet, but vit.py is for vit"):
+        check_fit({"kind": "vit"}, ResNetArchitecture(64, (3, 4, 6, 3), (64,) * 4, (256,) * 4), "r", "vit.py")
+
+
+FAULTS = {
+    "category": (lambda d: d["annotations"][0].update(category_id=77), "is of category 77, which is not listed"),
+    "image": (lambda d: d["annotations"][0].update(image_id=-5), "is for image -5, which is not listed"),
+    "polygon": (lambda d: d["annotations"][0].update(segmentation=[[0, 0, 500, 0, 500, 9]]), "leaves its image of"),
+    "rle": (
+        lambda d: d["annotations"][0].update(segmentation={"size": [5, 7], "counts": [35]}),
+        "is 7x5, its image is",
+    ),
+    "classes": (lambda d: d.update(categories=[]), "lists no categories"),
+    "twice": (lambda d: d["images"].append(d["images"][0]), "1 image ids are there twice"),
+    "mask": (lambda d: d["annotations"][0].pop("segmentation"), "an entry that COCO has not .*segmentation"),
+}
+
+
+@pytest.fixture(scope="module")
+def coco(tmp_path_factory):
+    root = tmp_path_factory.mktemp("faulty")
+    shapes.write_coco(root, train_images=3, val_images=2, size=64, seed=0)
+    return root / "coco"
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faults_of_annotations_are_named(coco, fault):
+    file = coco / "annotations/instances_train2017.json"
+    whole = file.read_text()
+    data = json.loads(whole)
+    break_it, line = FAULTS[fault]
+    break_it(data)
+    try:
+        file.write_text(json.dumps(data))
+        with pytest.raises(InputError, match=rf"instances_train2017.json.*{line}") as raised:
+            open_coco(coco)
+        assert "\n" not in str(raised.value)
+    finally:
+        file.write_text(whole)
+    assert open_coco(coco).annotated_images == 3
+
+
+def test_nothing_found_is_no_score_where_nothing_is(coco):
+    found = score(coco / "annotations/instances_val2017.json", [])
+    assert found["bbox/AP"] == 0
+    assert found["segm/APl"] is None  # pictures of 64 pixels have no object above 96 x 96
+
+
+def test_a_folder_is_one_runs(tmp_path):
+    claim(tmp_path, {"seed": 0})
+    claim(tmp_path, {"seed": 0})
+    with pytest.raises(InputError, match="another checkpoint, data or options"):
+        claim(tmp_path, {"seed": 1})
+
+
+def test_the_papers_numbers_are_the_papers():
+    rows = {(row.method, row.backbone): row.values for row in table1.TABLE.rows}
+    assert len(rows) == 12
+    assert rows["FLSL", "ViT-S/8"] == (46.5, 69.0, 51.3, 42.1, 65.3, 45.0)
+    # The text's differences to SelfPatch: +2.8 box AP; and of ViT-S/8 +4.4 and +3.6.
+    ours, selfpatch = rows["FLSL", "ViT-S/16"], rows["SelfPatch", "ViT-S/16"]
+    assert ours[0] - selfpatch[0] == pytest.approx(2.8)
+    assert rows["FLSL", "ViT-S/8"][0] - selfpatch[0] == pytest.approx(4.4)
+    assert rows["FLSL", "ViT-S/8"][3] - selfpatch[3] == pytest.approx(3.6)
+    second = {row.method: row.values for row in table2.TABLE.rows}
+    assert second["FLSL"][0] - second["DINO"][0] == pytest.approx(4.2)
+    assert second["FLSL"][4] - second["DINO"][4] == pytest.approx(3.3)
+
+
+def test_eight_heads_have_a_row_of_their_own_and_minus_one_is_no_score():
+    card = {"method": "FLSL", "architecture": {"kind": "vit", "embed_dim": 384, "depth": 12, "patch_size": 16}}
+    metrics = {f"{kind}/{name}": 40.0 for kind in ("bbox", "segm") for name in ("AP", "AP50", "AP75", "APs", "APm")}
+    metrics |= {"bbox/APl": None, "segm/APl": None}
+    records = [
+        {"benchmark": "coco-mask-rcnn", "scale": "paper", "seed": 0, "name": name, "metrics": metrics,
+         "checkpoint": {"sha256": "same", "card": card}}
+        for name in ("mine", "mine-8heads")
+    ]  # fmt: skip
+    lines = [line.label for line in paper.lines(table1.TABLE, records) if line.runs]
+    assert lines == ["FLSL (mine)", "FLSL (mine-8heads)"]
+    text = twelve("coco-mask-rcnn", records)
+    assert text.count("mine-8heads") == 2
+    assert "-1" not in text
+    resnet = {"checkpoint": {"card": {"architecture": {"kind": "resnet", "blocks": [3, 4, 6, 3]}}}}
+    assert paper.backbone_name(resnet) == "RN50"
+
+
+def test_a_dry_run_plans_and_bad_input_ends_with_one_line(coco, tmp_path):
+    pytest.importorskip("mmcv.ops", reason="needs mmcv with its operators")
+    write_random_control(tmp_path / "c.safetensors", seed=0)
+
+    def table(number, *arguments):
+        command = [sys.executable, ROOT / f"tools/table{number}.py", "--checkpoint", f"c={tmp_path / 'c.safetensors'}"]
+        command += ["--data-root", coco, "--out", tmp_path / "out", *arguments]
+        return subprocess.run([*map(str, command)], capture_output=True, text=True, cwd=ROOT, check=False)
+
+    done = table(1, "--scale", "mini", "--dry-run", "--per-device", "2", "--updates", "20")
+    assert done.returncode == 0, done.stderr
+    assert "batch 4 = 1 devices x 2 images x 2 passes, fp32" in done.stdout
+    assert "20 updates instead of 300" in done.stdout
+    assert not (tmp_path / "out").exists()
+    done = table(2)
+    assert done.returncode == 2
+    assert "lists 3 images, COCO 2017 has 118287" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_gpu_without_cuda_operators_is_said(monkeypatch):
+    ops = pytest.importorskip("mmcv.ops", reason="needs mmcv with its operators")
+    from benchmarks.engines.mmdet import require_mmdet
+
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr(ops, "get_compiling_cuda_version", lambda: "not available")
+    with pytest.raises(InputError, match="without its CUDA operators"):
+        require_mmdet()
