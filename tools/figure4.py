@@ -14,6 +14,7 @@ from benchmarks.errors import InputError, run_command
 from benchmarks.figures.attention import KINDS, write_figure4a
 from benchmarks.figures.command import add_labels, add_layers, figure_parser, prepared, write_figure_records
 from benchmarks.figures.embedding import library, require_sklearn, write_figure4b
+from benchmarks.figures.sources import pair
 
 
 def main() -> int:
@@ -44,6 +45,7 @@ def main() -> int:
     checkpoints, device = prepared(args)
     if args.part != "a":
         require_sklearn()
+        pair(args.images, args.labels)
     written = []
     if args.part != "b":
         written += write_figure4a(
