@@ -16,6 +16,7 @@ from benchmarks.ade20k.dataset import open_ade20k
 from benchmarks.ade20k.run import Options, config_file
 from benchmarks.ade20k.scoring import confusion, score_folder, scores
 from benchmarks.ade20k.table import judge, report, text
+from benchmarks.checkpoints.card import Architecture
 from benchmarks.controls import write_random_control
 from benchmarks.errors import InputError
 
@@ -80,6 +81,10 @@ def test_the_recipes_differ_in_levels_and_in_what_decays(control):
         sides[levels] = [tuple(m.shape[2:]) for m in backbone(images)]
     assert sides["declared"] == [(8, 12)] * 4
     assert sides["real"] == [(16, 24), (8, 12), (4, 6), (2, 3)]
+    fourteen = Architecture(24, 4, 3, patch_size=14, image_size=28)
+    write_random_control(control, 0, fourteen)
+    with pytest.raises(InputError, match="patch 8 or 16"):
+        SegmentationBackbone(str(control))
     spared = {}
     for recipe in ("released", "corrected"):
         config = Config.fromfile(config_file("paper", recipe))

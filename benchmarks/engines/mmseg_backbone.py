@@ -18,12 +18,12 @@ from benchmarks.errors import InputError
 
 NORMS = {"SyncBN": nn.SyncBatchNorm, "BN": nn.BatchNorm2d}
 
-#: FLSL's and SelfPatch's taps of their segmentation backbones; the detectors tap 3, 5, 7, 11.
-PUBLISHED_TAPS = (2, 5, 8, 11)
-
 
 def segmentation_taps(depth: int) -> tuple[int, ...]:
-    """Blocks to tap, counted from 0: the published ones for depth 12, the last of every quarter otherwise."""
+    """Blocks to tap, counted from 0: the last of every quarter.
+
+    For depth 12 these are FLSL's and SelfPatch's 2, 5, 8, 11; their detectors tap 3, 5, 7, 11.
+    """
     if depth < 4:
         raise InputError(f"a ViT of {depth} blocks has no four taps for Semantic FPN")
     return tuple((quarter + 1) * depth // 4 - 1 for quarter in range(4))
@@ -61,6 +61,8 @@ class SegmentationBackbone(BaseModule):
         if isinstance(self.network, HouseResNet):
             self.taps = None
         else:
+            if 32 % a.patch_size:
+                raise InputError(f"Semantic FPN here takes a ViT of patch 8 or 16, and {checkpoint} has {a.patch_size}")
             self.taps = list(segmentation_taps(a.depth))
             if levels == "real":
                 self.pyramid = FourTapPyramid(a.embed_dim, a.patch_size, NORMS[norm])
@@ -87,6 +89,6 @@ class SegmentationBackbone(BaseModule):
         return self
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Images ``[B, 3, H, W]``, sides multiples of 32 and of the patch -> four maps."""
+        """Images ``[B, 3, H, W]``, sides multiples of 32 -> four maps."""
         maps = self.network.forward_intermediates(images, indices=self.taps, norm=False, intermediates_only=True)
         return tuple(maps) if self.pyramid is None else self.pyramid(maps)
