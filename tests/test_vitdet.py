@@ -168,7 +168,7 @@ def test_vitdet_refuses_what_does_not_fit(tmp_path):
 def test_a_killed_run_ends_as_the_unbroken_one(tmp_path):
     pytest.importorskip("mmcv.ops", reason="needs mmcv with its operators")
     from benchmarks.engines import mmdet as engine
-    from benchmarks.engines import mmdet_hooks
+    from benchmarks.engines import mmengine_hooks
 
     shapes.write_coco(tmp_path, train_images=4, val_images=1, size=64, seed=0)
     write_random_control(tmp_path / "c.safetensors", seed=0, architecture=dataclasses.replace(SMALL_VIT, num_heads=2))
@@ -182,7 +182,7 @@ def test_a_killed_run_ends_as_the_unbroken_one(tmp_path):
         return torch.load(out / "last.pth", map_location="cpu", weights_only=False)["state_dict"]
 
     unbroken = train(tmp_path / "whole")
-    write = mmdet_hooks.LossLog.after_train_iter
+    write = mmengine_hooks.LossLog.after_train_iter
 
     def stop(self, runner, *args, **kwargs):
         if runner.iter == 3:  # the last pass of the second update; the snapshot is after the first
@@ -190,8 +190,8 @@ def test_a_killed_run_ends_as_the_unbroken_one(tmp_path):
         return write(self, runner, *args, **kwargs)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mmdet_hooks.AtomicSnapshot, "__init__", lambda self, interval: setattr(self, "interval", 1))
-        patch.setattr(mmdet_hooks.LossLog, "after_train_iter", stop)
+        patch.setattr(mmengine_hooks.AtomicSnapshot, "__init__", lambda self, interval: setattr(self, "interval", 1))
+        patch.setattr(mmengine_hooks.LossLog, "after_train_iter", stop)
         with pytest.raises(KeyboardInterrupt):
             train(tmp_path / "killed")
     resumed = train(tmp_path / "killed")

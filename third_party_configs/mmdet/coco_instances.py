@@ -10,7 +10,7 @@ _base_ = "mmdet::_base_/datasets/coco_instance.py"
 custom_imports = dict(
     imports=[
         "benchmarks.engines.mmdet_backbone",
-        "benchmarks.engines.mmdet_hooks",
+        "benchmarks.engines.mmengine_hooks",
         "benchmarks.engines.mmdet_replay",
         "benchmarks.engines.mmdet_vitdet",
     ]

@@ -13,7 +13,7 @@ _base_ = "mmdet::_base_/models/faster-rcnn_r50_fpn.py"
 custom_imports = dict(
     imports=[
         "benchmarks.engines.mmdet_backbone",
-        "benchmarks.engines.mmdet_hooks",
+        "benchmarks.engines.mmengine_hooks",
         "benchmarks.engines.mmdet_uavdt",
     ]
 )

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 from mmcv.transforms import BaseTransform
-from mmdet.registry import HOOKS, TRANSFORMS
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
+from mmengine.registry import HOOKS, TRANSFORMS
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
@@ -58,7 +58,7 @@ class LossLog(Hook):
         kept = self.path.read_text().splitlines()[: runner.iter] if runner.iter and self.path.exists() else []
         self.path.write_text("".join(line + "\n" for line in kept))
         self.bar = tqdm(
-            total=runner.max_iters, initial=runner.iter, desc="detector", unit="step", disable=not self.progress
+            total=runner.max_iters, initial=runner.iter, desc="training", unit="step", disable=not self.progress
         )
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
@@ -84,7 +84,7 @@ class TestBar(Hook):
 
     def before_test(self, runner) -> None:
         batches = len(runner.test_dataloader)
-        self.bar = tqdm(total=batches, desc="detections", unit="batch", disable=not self.progress)
+        self.bar = tqdm(total=batches, desc="test", unit="batch", disable=not self.progress)
 
     def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         self.bar.update()

@@ -1,0 +1,1 @@
+"""ADE20K scene parsing: semantic segmentation with Semantic FPN on any backbone."""

@@ -1,0 +1,117 @@
+"""Semantic FPN on ADE20K, from a canonical checkpoint to mIoU."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.ade20k.dataset import Ade20kRoot
+from benchmarks.ade20k.scoring import score_folder
+from benchmarks.checkpoints.canonical import read_canonical
+from benchmarks.checkpoints.card import ResNetArchitecture
+from benchmarks.engines import mmseg as engine
+from benchmarks.errors import InputError
+
+CONFIGS = Path(__file__).resolve().parents[2] / "third_party_configs" / "mmseg"
+RECIPES = ("released", "corrected")
+
+#: mmseg prints two digits.
+ROUNDING = 0.0051
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a run may be told. The defaults are those of scale ``paper``; the released comment leaves batch 16 or 32."""
+
+    iterations: int = 40_000
+    batch: int = 16
+    learning_rate: float = 6e-5
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            if not getattr(self, field.name) > 0:
+                raise InputError(f"--{field.name.replace('_', '-')} is {getattr(self, field.name)}: give more than 0")
+
+
+SCALES = {"paper": Options(), "mini": Options(iterations=200, batch=4, learning_rate=1e-3)}
+
+
+def config_file(scale: str, recipe: str) -> Path:
+    """The config of a scale and a recipe."""
+    return CONFIGS / f"semantic_fpn_{recipe}{'_mini' if scale == 'mini' else ''}.py"
+
+
+def run(
+    checkpoint: str | os.PathLike[str],
+    data: Ade20kRoot,
+    out: str | os.PathLike[str],
+    scale: str,
+    recipe: str,
+    options: Options,
+    seed: int = 0,
+    launcher: str = "none",
+    devices: int = 1,
+    frozen: bool | None = None,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Train on ``training``, predict ``validation``, score the predicted files; return metrics and what was run.
+
+    ``out`` gets the snapshot, ``losses.jsonl`` and ``predictions/STEM.png``; a run that finds its own snapshot there
+    goes on from it. ``frozen`` replaces the config's. Raises :class:`InputError` for data, options or a checkpoint that
+    cannot be used.
+    """
+    start, out, config = time.monotonic(), Path(out), config_file(scale, recipe)
+    if options.batch % devices:
+        raise InputError(f"a batch of {options.batch} does not divide among {devices} devices: set --batch or --gpus")
+    architecture = read_canonical(checkpoint)[1].architecture
+    resnet = isinstance(architecture, ResNetArchitecture)
+    widths = list(architecture.widths) if resnet else [architecture.embed_dim] * 4
+    changes = _changes(data, out, options, devices) | {"model.neck.in_channels": widths}
+    if frozen is not None:
+        changes["model.backbone.frozen"] = frozen
+    runner = engine.train(config, checkpoint, out, changes, seed, progress=progress, launcher=launcher)
+    reported = engine.test(runner)
+    metrics = score_folder(data, out / "predictions")
+    for name in ("mIoU", "mAcc", "aAcc"):
+        if metrics[name] is not None and abs(reported[name] - metrics[name]) > ROUNDING:
+            raise RuntimeError(f"mmseg says {name} {reported[name]}, the files it wrote say {metrics[name]:.4f}")
+    return {
+        "metrics": metrics,
+        "run": {
+            "config": config.name,
+            "config_sha256": hashlib.sha256(runner.cfg.dump().encode()).hexdigest(),
+            "recipe": recipe,
+            "options": dataclasses.asdict(options),
+            "frozen": runner.cfg.model.backbone.frozen,
+            "train_images": len(data.stems["training"]),
+            "val_images": len(data.stems["validation"]),
+            "devices": devices,
+            "seed": seed,
+            "seconds": round(time.monotonic() - start, 3),
+        },
+    }
+
+
+def _changes(data: Ade20kRoot, out: Path, options: Options, devices: int) -> dict[str, Any]:
+    """Config keys for the data, its classes and the schedule: poly of power 1 to 0, warm-up from 1e-6."""
+    changes: dict[str, Any] = {
+        "model.decode_head.num_classes": len(data.classes),
+        "test_evaluator.output_dir": str(out / "predictions"),
+        "train_dataloader.batch_size": options.batch // devices,
+        "train_cfg.max_iters": options.iterations,
+        "optim_wrapper.optimizer.lr": options.learning_rate,
+    }
+    for loader in ("train_dataloader", "test_dataloader"):
+        changes[f"{loader}.dataset.data_root"] = str(data.path)
+        changes[f"{loader}.dataset.metainfo"] = {"classes": list(data.classes)}
+    end = options.iterations
+    warm_up = min(1500, end // 10)
+    poly = {"type": "PolyLR", "power": 1.0, "eta_min": 0.0, "by_epoch": False, "begin": warm_up, "end": end}
+    warming = {"type": "LinearLR", "start_factor": 1e-6, "by_epoch": False, "begin": 0, "end": warm_up}
+    changes["param_scheduler"] = [warming, poly] if warm_up else [poly]
+    return changes

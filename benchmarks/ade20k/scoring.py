@@ -1,0 +1,64 @@
+"""mIoU, mean accuracy and pixel accuracy from label maps on disk."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.ade20k.dataset import Ade20kRoot
+from benchmarks.data_check.pictures import decode_labels
+from benchmarks.errors import InputError
+
+
+def confusion(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Pixels by true (row) and predicted (column) class, int64 ``[C, C]``; labels 1..C, unlabelled (0) left out."""
+    inside = truth > 0
+    index = (truth[inside].astype(np.int64) - 1) * classes + predicted[inside].astype(np.int64) - 1
+    return np.bincount(index, minlength=classes**2).reshape(classes, classes)
+
+
+def scores(counts: np.ndarray, names: tuple[str, ...]) -> dict[str, Any]:
+    """``mIoU``, ``mAcc``, ``aAcc`` and both per class, in percent, from :func:`confusion` summed over images.
+
+    A class that is neither there nor predicted has no IoU, one that is not there no accuracy: None, and no part of the
+    mean, as in mmseg.
+    """
+    hit, there, said = np.diag(counts), counts.sum(1), counts.sum(0)
+    union = there + said - hit
+    iou = [100.0 * h / u if u else None for h, u in zip(hit.tolist(), union.tolist(), strict=True)]
+    accuracy = [100.0 * h / t if t else None for h, t in zip(hit.tolist(), there.tolist(), strict=True)]
+    return {
+        "mIoU": _mean(iou),
+        "mAcc": _mean(accuracy),
+        "aAcc": 100.0 * float(hit.sum()) / float(counts.sum()) if counts.sum() else None,
+        "per_class": {name: {"IoU": i, "Acc": a} for name, i, a in zip(names, iou, accuracy, strict=True)},
+    }
+
+
+def score_folder(data: Ade20kRoot, predictions: str | os.PathLike[str], split: str = "validation") -> dict[str, Any]:
+    """The :func:`scores` of ``predictions/STEM.png`` (labels 1..C) against a split."""
+    classes = len(data.classes)
+    counts = np.zeros((classes, classes), np.int64)
+    for stem in data.stems[split]:
+        truth = decode_labels(data.labels(split, stem))
+        file = Path(predictions) / f"{stem}.png"
+        try:
+            found = decode_labels(file)
+        except OSError as error:
+            raise InputError(f"prediction {file} is missing or broken ({error}): run the prediction again") from error
+        if found.shape != truth.shape:
+            raise InputError(
+                f"{file} is {found.shape[1]}x{found.shape[0]}, its truth {truth.shape[1]}x{truth.shape[0]}"
+            )
+        if not 1 <= found.min() <= found.max() <= classes:
+            raise InputError(f"{file} has labels {found.min()}..{found.max()}: predictions are 1..{classes}")
+        counts += confusion(truth, found, classes)
+    return scores(counts, data.classes)
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
