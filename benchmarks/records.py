@@ -22,7 +22,7 @@ RECORD_VERSION = 1
 #: Field -> type. ``metrics`` and ``run`` are the benchmark's own; everything else is the same for all.
 FIELDS: dict[str, type | tuple[type, ...]] = {
     "record_version": int,
-    "benchmark": str,  # coco | uavdt | davis | knn
+    "benchmark": str,  # davis | knn | uavdt | ade20k | coco and its detectors | the figures
     "protocol": str,
     "scale": str,  # paper | mini: a mini record is never shown as a reproduction
     "name": str,  # what the user calls the checkpoint
@@ -46,6 +46,9 @@ LIBRARIES = (
     "onedl-mmcv",
     "onedl-mmdetection",
     "onedl-mmengine",
+    "onedl-mmsegmentation",
+    "detectron2",
+    "scikit-learn",
     "pycocotools",
     "numpy",
 )

@@ -13,10 +13,11 @@ from benchmarks import shapes
 from benchmarks.ade20k.dataset import Ade20kRoot, open_ade20k
 from benchmarks.ade20k.pictures import write_predictions
 from benchmarks.ade20k.run import Options, config_file, run
+from benchmarks.claim import claim
 from benchmarks.engines import mmseg as engine
 from benchmarks.engines.mmdet_launch import is_first_process
 from benchmarks.errors import InputError
-from benchmarks.files import read_json, sha256_of, write_json
+from benchmarks.files import sha256_of
 from benchmarks.records import fingerprint, make_record, read_records, write_record
 from benchmarks.tables.overview import cell
 
@@ -65,7 +66,7 @@ def judge(
             started = datetime.datetime.now(datetime.timezone.utc)
             folder = out / f"{name}-{recipe}-seed{seed}"
             identity = {"checkpoint": sha256_of(checkpoint), "data": facts, "scale": scale, "seed": seed}
-            _claim(folder, {**identity, "recipe": recipe, "options": dataclasses.asdict(options)})
+            claim(folder, {**identity, "recipe": recipe, "options": dataclasses.asdict(options)})
             result = run(checkpoint, data, folder, scale, recipe, options, seed, launcher, devices, progress=first)
             if first:
                 protocol = f"semantic-fpn-{options.iterations} ({recipe})"
@@ -99,11 +100,3 @@ def text(records: list[dict[str, Any]]) -> str:
     if any(record["scale"] == "mini" for record in records):
         lines.append("scale mini is not a reproduction of the paper")
     return "\n".join(lines)
-
-
-def _claim(folder: Path, identity: dict[str, Any]) -> None:
-    """Mark ``folder`` as that of one run, so that no other run goes on from its snapshot."""
-    mark = folder / "run.json"
-    if mark.is_file() and read_json(mark) != identity:
-        raise InputError(f"{folder} holds a run with another checkpoint, data or options: choose another --out")
-    write_json(mark, identity)

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import shapes
+from benchmarks.claim import claim
 from benchmarks.engines import mmdet as engine
 from benchmarks.engines.mmdet_launch import is_first_process
 from benchmarks.errors import InputError
-from benchmarks.files import read_json, sha256_of, write_json
+from benchmarks.files import sha256_of
 from benchmarks.records import fingerprint, make_record, read_records, write_record
 from benchmarks.tables import paper
 from benchmarks.tables.table3 import TABLE
@@ -64,7 +65,7 @@ def judge(
             started = datetime.datetime.now(datetime.timezone.utc)
             folder = out / f"{name}-seed{seed}"
             identity = {"checkpoint": sha256_of(checkpoint), "data": facts, "scale": scale, "seed": seed}
-            _claim(folder, {**identity, "options": options.as_record()})
+            claim(folder, {**identity, "options": options.as_record()})
             result = run(checkpoint, data, folder, scale, options, seed, launcher, devices, progress=first)
             if first:
                 device = engine.device_name()
@@ -84,11 +85,3 @@ def report(checkpoints: dict[str, Path], data: UavdtRoot, out: Path, seed: int) 
         write_frames(out / "pictures" / f"frames-{name}.png", data, detections, frames[:8])
     write_curves(out / "pictures" / "curves.png", {"test set": curves})
     return paper.text(TABLE, read_records(out / "records"))
-
-
-def _claim(folder: Path, identity: dict) -> None:
-    """Mark ``folder`` as that of one run, so that no other run goes on from its snapshot."""
-    mark = folder / "run.json"
-    if mark.is_file() and read_json(mark) != identity:
-        raise InputError(f"{folder} holds a run with another checkpoint, data or options: choose another --out")
-    write_json(mark, identity)
