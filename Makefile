@@ -10,7 +10,7 @@ demo: $(READY)
 	.venv/bin/python tools/quickstart.py
 
 test: $(READY)
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n 2 --dist loadfile
 
 lint: $(READY)
 	.venv/bin/ruff check .

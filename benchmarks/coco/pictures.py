@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import colorsys
+import contextlib
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,8 @@ def write_detections(
     threshold: float = 0.3,
 ) -> None:
     """Write a PNG of ``count`` images: ground truth above, detections with a score above ``threshold`` below."""
-    truth = COCO(str(annotations))
+    with contextlib.redirect_stdout(sys.stderr):
+        truth = COCO(str(annotations))
     names = {category["id"]: category["name"] for category in truth.loadCats(truth.getCatIds())}
     colours = {c: _colour(i / max(1, len(names))) for i, c in enumerate(names)}
     columns = []

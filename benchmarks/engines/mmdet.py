@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,8 +100,10 @@ def train(
         if not torch.distributed.is_initialized():
             torch.distributed.init_process_group("gloo")
     try:
-        runner = Runner.from_cfg(config)
-        runner.train()
+        # Standard output is for results; pycocotools, inside mmdet, talks there.
+        with contextlib.redirect_stdout(sys.stderr):
+            runner = Runner.from_cfg(config)
+            runner.train()
     except InputError as error:
         raise InputError(_own_line(error)) from None
     return runner
@@ -157,7 +161,8 @@ def detect(runner, dataloader_config: dict[str, Any], progress: bool = True) -> 
     from mmengine.dist import collect_results
     from pycocotools import mask as rle
 
-    loader = runner.build_dataloader(dataloader_config)
+    with contextlib.redirect_stdout(sys.stderr):
+        loader = runner.build_dataloader(dataloader_config)
     categories = loader.dataset.cat_ids
     model = runner.model.eval()
     found = []
