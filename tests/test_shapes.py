@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -92,10 +91,7 @@ def test_uavdt_rows_have_the_official_columns(world):
 
 
 def run(*command):
-    done = subprocess.run(
-        [sys.executable, *map(str, command)], capture_output=True, text=True, check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "2"},
-    )  # fmt: skip
+    done = subprocess.run([sys.executable, *map(str, command)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done
 
