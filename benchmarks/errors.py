@@ -23,6 +23,7 @@ def run_command(main: Callable[[], int | None]) -> None:
     try:
         code = main()
     except InputError as error:
+        _end_progress_bars()
         line = " ".join(str(error).split())
         print(f"error: {line}", file=sys.stderr)
         code = 2
@@ -31,6 +32,13 @@ def run_command(main: Callable[[], int | None]) -> None:
         code = 130
     sys.stdout.flush()
     raise SystemExit(code or 0)
+
+
+def _end_progress_bars() -> None:
+    """Let what is printed next begin on a line of its own: a loop that was left does not end its bar by itself."""
+    tqdm = sys.modules.get("tqdm")
+    for bar in list(getattr(tqdm and tqdm.tqdm, "_instances", ())):
+        bar.close()
 
 
 def command_parser(description: str, example: str) -> argparse.ArgumentParser:

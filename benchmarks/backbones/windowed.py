@@ -130,7 +130,7 @@ class WindowedViT(HouseViT):
             attention = WindowedAttention(a.embed_dim, a.num_heads, side, own, **options)
             if a.qk_norm:
                 attention.q_norm.eps, attention.k_norm.eps = a.eps, a.eps
-            attention.load_state_dict(block.attn.state_dict(), strict=False)
+            attention.load_state_dict({**attention.state_dict(), **block.attn.state_dict()})
             block.attn = attention
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:

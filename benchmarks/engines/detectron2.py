@@ -20,7 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset, Sampler
 from tqdm import tqdm
 
-from benchmarks.backbones.loading import weight_differences
+from benchmarks.backbones.loading import load_exactly
 from benchmarks.backbones.windowed import global_blocks
 from benchmarks.checkpoints.canonical import read_canonical
 from benchmarks.checkpoints.targets import for_detectron2
@@ -79,10 +79,7 @@ def build(config: Any, checkpoint: str | os.PathLike[str], classes: int) -> torc
     model = instantiate(config.model)
     wanted = {name.removeprefix("backbone.net."): tensor for name, tensor in wanted.items()}
     own = {name: value for name, value in model.backbone.net.state_dict().items() if ".rel_pos_" in name}
-    model.backbone.net.load_state_dict({**own, **wanted}, strict=False)
-    found = weight_differences(model.backbone.net, {**own, **wanted})
-    if found:
-        raise InputError(f"detectron2's backbone does not hold {checkpoint}: {'; '.join(found[:3])}")
+    load_exactly(model.backbone.net, {**own, **wanted}, where=f"detectron2's backbone, {checkpoint}")
     return model.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
