@@ -37,7 +37,8 @@ def run_command(main: Callable[[], int | None]) -> None:
 def _end_progress_bars() -> None:
     """Let what is printed next begin on a line of its own: a loop that was left does not end its bar by itself."""
     tqdm = sys.modules.get("tqdm")
-    for bar in list(getattr(tqdm and tqdm.tqdm, "_instances", ())):
+    bars = list(getattr(tqdm and tqdm.tqdm, "_instances", ()))
+    for bar in sorted(bars, key=lambda bar: -abs(bar.pos)):  # the lowest line first: it ends with the cursor up again
         bar.close()
 
 

@@ -6,11 +6,14 @@ from tqdm import tqdm
 from benchmarks.errors import InputError, run_command
 
 
-def test_the_line_is_its_own_even_after_a_progress_bar(capsys):
+@pytest.mark.parametrize("nested", [False, True])
+def test_the_line_is_its_own_even_after_progress_bars(capsys, nested):
     def main():
-        for number in tqdm(range(9), mininterval=0):
-            if number == 3:
-                raise InputError("number 3\nis bad: take another")
+        outer = tqdm(range(2), mininterval=0) if nested else range(2)
+        for _ in outer:
+            for number in tqdm(range(9), mininterval=0, leave=False):
+                if number == 3:
+                    raise InputError("number 3\nis bad: take another")
 
     with pytest.raises(SystemExit) as stop:
         run_command(main)
