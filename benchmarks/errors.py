@@ -38,8 +38,10 @@ def _end_progress_bars() -> None:
     """Let what is printed next begin on a line of its own: a loop that was left does not end its bar by itself."""
     tqdm = sys.modules.get("tqdm")
     bars = list(getattr(tqdm and tqdm.tqdm, "_instances", ()))
-    for bar in sorted(bars, key=lambda bar: -abs(bar.pos)):  # the lowest line first: it ends with the cursor up again
+    for bar in bars:
         bar.close()
+    if bars:  # a bar that wipes itself out leaves the cursor where it was
+        print(end="\r", file=sys.stderr)
 
 
 def command_parser(description: str, example: str) -> argparse.ArgumentParser:

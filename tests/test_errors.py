@@ -1,5 +1,7 @@
 """The one line that a command says when its input is not usable."""
 
+import io
+
 import pytest
 from tqdm import tqdm
 
@@ -15,7 +17,9 @@ def test_the_line_is_its_own_even_after_progress_bars(capsys, nested):
                 if number == 3:
                     raise InputError("number 3\nis bad: take another")
 
+    other = tqdm(range(3), file=io.StringIO()) if nested else None  # one that was left open elsewhere
     with pytest.raises(SystemExit) as stop:
         run_command(main)
+    del other
     assert stop.value.code == 2
     assert capsys.readouterr().err.splitlines()[-1] == "error: number 3 is bad: take another"
