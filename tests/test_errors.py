@@ -8,18 +8,24 @@ from tqdm import tqdm
 from benchmarks.errors import InputError, run_command
 
 
-@pytest.mark.parametrize("nested", [False, True])
-def test_the_line_is_its_own_even_after_progress_bars(capsys, nested):
-    def main():
-        outer = tqdm(range(2), mininterval=0) if nested else range(2)
-        for _ in outer:
-            for number in tqdm(range(9), mininterval=0, leave=False):
-                if number == 3:
-                    raise InputError("number 3\nis bad: take another")
+def kept():
+    """A bar that nobody has closed."""
+    bar = tqdm(total=9, mininterval=0)
+    bar.update(3)
+    raise InputError("number 3\nis bad: take another")
 
-    other = tqdm(range(3), file=io.StringIO()) if nested else None  # one that was left open elsewhere
+
+def below_another():
+    """A bar that wipes itself out, on a line below one that is open elsewhere."""
+    other = tqdm(total=9, file=io.StringIO())
+    for number in tqdm(range(9), mininterval=0, leave=False):
+        if number == 3:
+            raise InputError(f"number {number - other.n}\nis bad: take another")
+
+
+@pytest.mark.parametrize("main", [kept, below_another])
+def test_the_line_is_its_own_even_after_a_progress_bar(capsys, main):
     with pytest.raises(SystemExit) as stop:
         run_command(main)
-    del other
     assert stop.value.code == 2
     assert capsys.readouterr().err.splitlines()[-1] == "error: number 3 is bad: take another"
