@@ -70,7 +70,7 @@ def require_file(path: str | os.PathLike[str], what: str = "file") -> Path:
     """Return ``path`` as a :class:`Path`, or raise :class:`InputError` when it is not a file."""
     path = Path(path)
     if path.is_dir():
-        raise InputError(f"{path} is a folder, but a {what} is needed there")
+        raise InputError(f"{path} is a folder: give the path of the {what} itself")
     if not path.is_file():
         raise InputError(f"{what} {path} does not exist: check the path")
     return path
