@@ -25,6 +25,7 @@ DINOV3 = dataclasses.replace(
     VIT, layer_scale=True, registers=4, position="rope", position_prefix_rows=0, eps=1e-5, image_size=224
 )
 RESNET = ResNetArchitecture(16, (1, 2, 1, 1), (2, 4, 8, 16), (8, 16, 32, 64))
+RESNET_BASIC = ResNetArchitecture(8, (2, 2, 1, 1), (8, 16, 32, 64), (8, 16, 32, 64), block="basic")
 
 Tensors = dict[str, torch.Tensor]
 
@@ -301,6 +302,7 @@ CASES: dict[str, Case] = {
         6,
     ),
     "resnet_torchvision": Case(RESNET, lambda t: t | RESNET_HEAD, "torchvision ResNet layout"),
+    "resnet_basic": Case(RESNET_BASIC, lambda t: {"state_dict": t | RESNET_HEAD}, "torchvision ResNet layout"),
     "resnet_dino": Case(RESNET, lambda t: dino_file(t), "DINO ResNet"),
     "resnet_moco": Case(
         RESNET,

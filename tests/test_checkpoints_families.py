@@ -7,7 +7,7 @@ import os
 import numpy as np
 import pytest
 import torch
-from checkpoint_files import CASES, DINOV2, DINOV3, GATED, NO_CLASS, RESNET, VIT, random_tensors, under
+from checkpoint_files import CASES, DINOV2, DINOV3, GATED, NO_CLASS, RESNET, RESNET_BASIC, VIT, random_tensors, under
 
 from benchmarks.backbones import HouseResNet, HouseViT, load_backbone
 from benchmarks.backbones.loading import build
@@ -117,9 +117,9 @@ def test_the_same_weights_under_another_method_are_another_network(tmp_path):
 QK_NORM = dataclasses.replace(VIT, qk_norm=True)
 
 
-@pytest.mark.parametrize("architecture", [VIT, NO_CLASS, DINOV2, GATED, DINOV3, QK_NORM, RESNET])
+@pytest.mark.parametrize("architecture", [VIT, NO_CLASS, DINOV2, GATED, DINOV3, QK_NORM, RESNET, RESNET_BASIC])
 def test_the_list_of_tensors_is_that_of_the_network(architecture):
-    net = HouseResNet(architecture) if architecture is RESNET else HouseViT(architecture, DINO_RESIZE)
+    net = HouseResNet(architecture) if architecture.kind == "resnet" else HouseViT(architecture, DINO_RESIZE)
     assert {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()} == tensor_shapes(architecture)
 
 

@@ -5,7 +5,17 @@ import json
 
 import pytest
 import torch
-from checkpoint_files import DINOV2, DINOV3, GATED, NO_CLASS, RESNET, VIT, random_tensors, without_key_bias
+from checkpoint_files import (
+    DINOV2,
+    DINOV3,
+    GATED,
+    NO_CLASS,
+    RESNET,
+    RESNET_BASIC,
+    VIT,
+    random_tensors,
+    without_key_bias,
+)
 
 from benchmarks.backbones import load_backbone
 from benchmarks.backbones.loading import weight_differences
@@ -26,6 +36,7 @@ NETWORKS = {
     "dinov3": (DINOV3, SIZE_RESIZE),
     "dinov3 gated": (DINOV3_GATED, SIZE_RESIZE),
     "resnet": (RESNET, SIZE_RESIZE),
+    "resnet basic": (RESNET_BASIC, SIZE_RESIZE),
 }
 
 
@@ -61,21 +72,22 @@ def features(source, size=(40, 64), **keywords):
         ("resnet", "detectron2", ".pth"),
         ("resnet", "detectron2", ".pkl"),
         ("resnet", "detectron2", ".safetensors"),
+        ("resnet basic", "detectron2", ".pth"),
     ],
 )
 def test_round_trips_are_exact(name, target, suffix, tmp_path):
     source, out = canonical_file(name, tmp_path), tmp_path / f"out{suffix}"
     ledger = convert(source, out, target=target)
     assert ledger.target == target
-    told = name == "resnet" or target in ("mmdet", "mmseg", "hf") or ("dinov3" in name and target != "timm")
+    told = "resnet" in name or target in ("mmdet", "mmseg", "hf") or ("dinov3" in name and target != "timm")
     back = convert_in_memory(out, None if told else 6)
     tensors, card = read_canonical(source)
     assert dict(back.tensors).keys() == tensors.keys()
     for key, tensor in tensors.items():
         assert torch.equal(back.tensors[key], tensor), key
-    if target in ("mmdet", "mmseg", "hf") and name != "resnet":
+    if target in ("mmdet", "mmseg", "hf") and "resnet" not in name:
         assert back.card.architecture == card.architecture
-    if target in ("mmdet", "mmseg") and name != "resnet":
+    if target in ("mmdet", "mmseg") and "resnet" not in name:
         assert back.card.resize == card.resize
         assert torch.equal(features(out), features(source))
     # the same bytes every time
@@ -240,11 +252,13 @@ def test_torchvision_computes_the_same(tmp_path):
     assert torch.allclose(got, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_torchvision_resnet_computes_the_same(tmp_path):
-    torchvision = pytest.importorskip("torchvision")
-    model = torchvision.models.resnet.ResNet(torchvision.models.resnet.Bottleneck, [1, 1, 1, 1]).eval()
+@pytest.mark.parametrize(("block", "blocks"), [("Bottleneck", [1, 1, 1, 1]), ("BasicBlock", [2, 2, 2, 2])])
+def test_torchvision_resnet_computes_the_same(block, blocks, tmp_path):
+    resnet = pytest.importorskip("torchvision").models.resnet
+    model = resnet.ResNet(getattr(resnet, block), blocks).eval()
     torch.save(model.state_dict(), tmp_path / "r.pth")
-    module, _ = load_backbone(tmp_path / "r.pth")
+    module, card = load_backbone(tmp_path / "r.pth")
+    assert card.architecture.depth == (18 if block == "BasicBlock" else 14)
     images = torch.randn(1, 3, 70, 100)
     stem = torch.nn.Sequential(model.conv1, model.bn1, model.relu, model.maxpool)
     with torch.inference_mode():
@@ -253,6 +267,17 @@ def test_torchvision_resnet_computes_the_same(tmp_path):
         last, maps = module.forward_intermediates(images, indices=2)
     assert [tuple(each.shape[2:]) for each in maps] == [(5, 7), (3, 4)]
     assert torch.equal(last, maps[1])
+
+
+def test_the_depth_in_a_resnets_name():
+    widths = (64, 128, 256, 512)
+    for depth, blocks in ((18, (2, 2, 2, 2)), (34, (3, 4, 6, 3))):
+        assert ResNetArchitecture(64, blocks, widths, widths, block="basic").depth == depth
+    for depth, blocks in ((50, (3, 4, 6, 3)), (101, (3, 4, 23, 3))):
+        assert ResNetArchitecture(64, blocks, widths, (256, 512, 1024, 2048)).depth == depth
+    for wrong in ({"block": "wide"}, {"block": "basic", "inner": (1, 1, 1, 1)}):
+        with pytest.raises(InputError):
+            ResNetArchitecture(**{"stem": 64, "blocks": (2, 2, 2, 2), "inner": widths, "widths": widths, **wrong})
 
 
 @pytest.mark.parametrize("final_norm", [True, False])

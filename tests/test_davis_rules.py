@@ -7,8 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
+from benchmarks.backbones.resnet import HouseResNet
 from benchmarks.backbones.vit import HouseViT
-from benchmarks.checkpoints.card import DINO_RESIZE, Architecture, Card
+from benchmarks.checkpoints.card import DINO_RESIZE, Architecture, Card, ResNetArchitecture
 from benchmarks.davis.encoder import Encoder
 from benchmarks.davis.frames import harden, input_size, prepare_mask
 from benchmarks.davis.pictures import write_animation, write_strip
@@ -88,13 +89,11 @@ def test_a_still_video_keeps_its_mask_with_class_token_and_registers(protocol, s
         assert (labels == mask).mean() > 0.95
 
 
-def test_a_resnet_gives_its_third_stage_at_stride_8():
-    pytest.importorskip("benchmarks.backbones.resnet", reason="no ResNet in the house yet")
-    from benchmarks.backbones.resnet import HouseResNet
-    from benchmarks.checkpoints.card import ResNetArchitecture
-
+@pytest.mark.parametrize(("block", "widths"), [("bottleneck", (8, 8, 16, 8)), ("basic", (4, 4, 16, 8))])
+def test_a_resnet_gives_its_third_stage_at_stride_8(block, widths):
     torch.manual_seed(0)
-    architecture = ResNetArchitecture(stem=8, blocks=(1, 1, 1, 1), inner=(4, 4, 4, 4), widths=(8, 8, 16, 8))
+    inner = widths if block == "basic" else (4, 4, 4, 4)
+    architecture = ResNetArchitecture(8, (1, 1, 1, 1), inner, widths, block=block)
     encoder = Encoder(HouseResNet(architecture).eval(), Card("x", architecture, DINO_RESIZE))
     mask = np.zeros((90, 132), np.uint8)
     mask[24:72, 40:96] = 4

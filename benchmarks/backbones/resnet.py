@@ -1,6 +1,8 @@
-"""The one ResNet of the house: bottleneck blocks of any width, torchvision's names and stride placement."""
+"""The one ResNet of the house: blocks of any width, torchvision's names and stride placement."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -8,15 +10,23 @@ from torch import nn
 from benchmarks.checkpoints.card import ResNetArchitecture
 
 
-class Bottleneck(nn.Module):
-    """1x1, 3x3 (with the stride) and 1x1 convolutions with batch norms, beside a shortcut."""
+class Block(nn.Module):
+    """Convolutions with batch norms, ``conv1`` and ``bn1`` and so on, beside a shortcut.
 
-    def __init__(self, into: int, inner: int, out: int, stride: int, eps: float) -> None:
+    ``convolutions``: as :attr:`ResNetArchitecture.convolutions`, two for a basic block, three for a bottleneck.
+    """
+
+    def __init__(
+        self, convolutions: Sequence[tuple[int, bool]], into: int, inner: int, out: int, stride: int, eps: float
+    ) -> None:
         super().__init__()
-        self.conv1, self.bn1 = nn.Conv2d(into, inner, 1, bias=False), nn.BatchNorm2d(inner, eps)
-        self.conv2 = nn.Conv2d(inner, inner, 3, stride, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(inner, eps)
-        self.conv3, self.bn3 = nn.Conv2d(inner, out, 1, bias=False), nn.BatchNorm2d(out, eps)
+        self.count = len(convolutions)
+        channels = (into, *[inner] * (self.count - 1), out)
+        for n, (kernel, strided) in enumerate(convolutions, start=1):
+            step = stride if strided else 1
+            convolution = nn.Conv2d(channels[n - 1], channels[n], kernel, step, padding=kernel // 2, bias=False)
+            setattr(self, f"conv{n}", convolution)
+            setattr(self, f"bn{n}", nn.BatchNorm2d(channels[n], eps))
         self.downsample = None
         if stride != 1 or into != out:
             self.downsample = nn.Sequential(
@@ -26,9 +36,11 @@ class Bottleneck(nn.Module):
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = self.relu(self.bn1(self.conv1(x)))
-        y = self.relu(self.bn2(self.conv2(y)))
-        y = self.bn3(self.conv3(y))
+        y = x
+        for n in range(1, self.count + 1):
+            y = getattr(self, f"bn{n}")(getattr(self, f"conv{n}")(y))
+            if n < self.count:
+                y = self.relu(y)
         return self.relu(y + (x if self.downsample is None else self.downsample(x)))
 
 
@@ -49,7 +61,7 @@ class HouseResNet(nn.Module):
         for stage, (blocks, inner, out) in enumerate(zip(a.blocks, a.inner, a.widths, strict=True), start=1):
             layers = []
             for i in range(blocks):
-                layers.append(Bottleneck(into, inner, out, 2 if stage > 1 and i == 0 else 1, a.eps))
+                layers.append(Block(a.convolutions, into, inner, out, 2 if stage > 1 and i == 0 else 1, a.eps))
                 into = out
             setattr(self, f"layer{stage}", nn.Sequential(*layers))
 

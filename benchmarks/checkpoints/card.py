@@ -49,6 +49,7 @@ ANTIALIAS_RESIZE = ResizeRule(antialias=True)
 MLPS = ("mlp", "swiglu")
 ACTIVATIONS = ("gelu", "gelu-tanh", "silu")
 POSITIONS = ("learned", "sincos-mae", "sincos-moco", "rope")
+RESNET_BLOCKS = ("bottleneck", "basic")
 
 
 @dataclass(frozen=True)
@@ -106,9 +107,11 @@ class Architecture:
 
 @dataclass(frozen=True)
 class ResNetArchitecture:
-    """A ResNet of bottleneck blocks, with the stride in the 3x3 convolution as torchvision has it.
+    """A ResNet as torchvision has it.
 
-    ``blocks``, ``inner`` and ``widths``: blocks, 3x3 channels and output channels of each of the four stages.
+    ``blocks``, ``inner`` and ``widths``: blocks, inner channels and output channels of each of the four stages.
+    ``block``: ``bottleneck`` (ResNet-50: 1x1, 3x3 with the stride, 1x1) or ``basic`` (ResNet-18 and 34: 3x3 with
+    the stride, 3x3, so ``inner`` and ``widths`` are the same).
     """
 
     stem: int
@@ -118,10 +121,15 @@ class ResNetArchitecture:
     image_size: int = 224
     eps: float = 1e-5
     kind: str = "resnet"
+    block: str = "bottleneck"  # one of RESNET_BLOCKS
 
     def __post_init__(self) -> None:
         for name in ("blocks", "inner", "widths"):  # JSON gives lists
             object.__setattr__(self, name, tuple(getattr(self, name)))
+        if self.block not in RESNET_BLOCKS:
+            raise InputError(f"a ResNet of {self.block!r} blocks is not known here: {' or '.join(RESNET_BLOCKS)} are")
+        if self.block == "basic" and self.inner != self.widths:
+            raise InputError(f"basic blocks have one width, not {self.inner} inside and {self.widths} out")
 
     @property
     def embed_dim(self) -> int:
@@ -132,6 +140,16 @@ class ResNetArchitecture:
     def patch_size(self) -> int:
         """Pixels along one side of a cell of the last stage's map."""
         return 32
+
+    @property
+    def convolutions(self) -> tuple[tuple[int, bool], ...]:
+        """Kernel side of each convolution of a block, and whether it has the stride of the stage."""
+        return ((3, True), (3, False)) if self.block == "basic" else ((1, False), (3, True), (1, False))
+
+    @property
+    def depth(self) -> int:
+        """The number in the network's name: convolutions of the blocks, the stem and the classifier that went."""
+        return len(self.convolutions) * sum(self.blocks) + 2
 
 
 @dataclass(frozen=True)

@@ -105,20 +105,17 @@ def depth_of(tensors: Tensors) -> int:
 
 def resnet_architecture(tensors: Tensors, facts: Facts) -> ResNetArchitecture:
     """A ResNet's architecture from canonical tensors."""
+    block, last = ("bottleneck", 3) if "layer1.0.conv3.weight" in tensors else ("basic", 2)
     blocks, inner, widths = [], [], []
     for stage in range(1, 5):
         numbers = {int(match[1]) for name in tensors if (match := re.match(rf"layer{stage}\.(\d+)\.", name))}
         if not numbers or numbers != set(range(len(numbers))):
             raise InputError(f"the blocks of layer{stage} are {sorted(numbers)}: the file is cut")
-        if f"layer{stage}.0.conv3.weight" not in tensors:
-            raise InputError(
-                "this ResNet has no bottleneck blocks (ResNet-18 or 34): only those with bottlenecks are known"
-            )
         blocks.append(len(numbers))
         inner.append(_shape(tensors, f"layer{stage}.0.conv2.weight", 4)[0])
-        widths.append(_shape(tensors, f"layer{stage}.0.conv3.weight", 4)[0])
+        widths.append(_shape(tensors, f"layer{stage}.0.conv{last}.weight", 4)[0])
     stem = _shape(tensors, "conv1.weight", 4)[0]
-    return ResNetArchitecture(stem, tuple(blocks), tuple(inner), tuple(widths), eps=facts.eps)
+    return ResNetArchitecture(stem, tuple(blocks), tuple(inner), tuple(widths), eps=facts.eps, block=block)
 
 
 def _shape(tensors: Tensors, name: str, axes: int) -> tuple[int, ...]:

@@ -121,7 +121,8 @@ class Ledger:
         eps = f"eps {a.eps:g}   (from: {proof.get('eps', '?')})"
         if isinstance(a, ResNetArchitecture):
             blocks = "-".join(map(str, a.blocks))
-            return [("network", f"ResNet, blocks {blocks}, {a.embed_dim} channels, stride in the 3x3"), ("norm", eps)]
+            kind = "bottlenecks, stride in the 3x3" if a.block == "bottleneck" else "basic blocks"
+            return [("network", f"ResNet-{a.depth}, blocks {blocks}, {a.embed_dim} channels, {kind}"), ("norm", eps)]
         resize = self.card.resize
         rule = f"{resize.mode}, offset {resize.offset:g}, antialias {'yes' if resize.antialias else 'no'}"
         rule += ", corners aligned" if resize.align_corners else ""

@@ -62,13 +62,10 @@ def _resnet(a: ResNetArchitecture) -> Shapes:
     for stage, (blocks, inner, out) in enumerate(zip(a.blocks, a.inner, a.widths, strict=True), start=1):
         for i in range(blocks):
             block = f"layer{stage}.{i}"
-            for conv, shape in (
-                ("1", (inner, into, 1, 1)),
-                ("2", (inner, inner, 3, 3)),
-                ("3", (out, inner, 1, 1)),
-            ):
-                shapes[f"{block}.conv{conv}.weight"] = shape
-                shapes |= _batch_norm(f"{block}.bn{conv}", shape[0])
+            channels = (into, *[inner] * (len(a.convolutions) - 1), out)
+            for n, (kernel, _) in enumerate(a.convolutions, start=1):
+                shapes[f"{block}.conv{n}.weight"] = (channels[n], channels[n - 1], kernel, kernel)
+                shapes |= _batch_norm(f"{block}.bn{n}", channels[n])
             if i == 0 and (stage > 1 or into != out):
                 shapes[f"{block}.downsample.0.weight"] = (out, into, 1, 1)
                 shapes |= _batch_norm(f"{block}.downsample.1", out)

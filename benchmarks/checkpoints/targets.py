@@ -101,7 +101,9 @@ def for_detectron2(tensors: Tensors, card: Card) -> tuple[Tensors, list[str]]:
     """detectron2's ViT under ``backbone.net``: no LayerScale, registers, class token or final norm. Or its ResNet."""
     a = card.architecture
     if isinstance(a, ResNetArchitecture):
-        return spell(RESNET_DETECTRON2, tensors), ["detectron2: STRIDE_IN_1X1 False, FORMAT RGB, PIXEL_STD, SyncBN"]
+        notes = ["detectron2: STRIDE_IN_1X1 False, FORMAT RGB, PIXEL_STD, SyncBN"]
+        notes += ["detectron2: RESNETS.DEPTH 18 or 34, RES2_OUT_CHANNELS 64"] if a.block == "basic" else []
+        return spell(RESNET_DETECTRON2, tensors), notes
     for there, what in (
         (a.registers, "register tokens"),
         (a.position == "rope", "rotary positions"),

@@ -163,7 +163,7 @@ class Family:
 
 
 class ResNetFamily(Family):
-    """Base of the families whose network is a ResNet of bottleneck blocks."""
+    """Base of the families whose network is a ResNet, of bottleneck or basic blocks."""
 
     kind = "resnet"
     eps = 1e-5  # of the batch norms
