@@ -13,8 +13,12 @@ import numpy as np
 
 from pretrain.config import ViewsConfig
 
-#: ``solarize``: values from this one on are inverted.
-SOLARIZE = np.concatenate([np.arange(128), 255 - np.arange(128, 256)]).astype(np.uint8)
+#: Values from this one on are inverted by solarisation.
+SOLARIZE_FROM = 128
+SOLARIZE = np.where(np.arange(256) < SOLARIZE_FROM, np.arange(256), 255 - np.arange(256)).astype(np.uint8)
+
+#: Smallest and largest standard deviation of a blur, in pixels.
+SMALLEST_BLUR, LARGEST_BLUR = 0.1, 2.0
 
 
 class Augmentation(NamedTuple):
@@ -35,7 +39,7 @@ def draw_augmentation(config: ViewsConfig, rng: np.random.Generator) -> Augmenta
         jitter = tuple((int(which), float(rng.uniform(*low_high[which]))) for which in rng.permutation(4))
     grey = rng.random() < config.grey_probability
     mostly_blur = rng.random() < 0.5
-    blur = float(rng.uniform(0.1, 2.0)) if rng.random() < (0.5 if mostly_blur else 0.1) else 0.0
+    blur = float(rng.uniform(SMALLEST_BLUR, LARGEST_BLUR)) if rng.random() < (0.5 if mostly_blur else 0.1) else 0.0
     return Augmentation(jitter, bool(grey), blur, bool(not mostly_blur and rng.random() < 0.2))
 
 

@@ -46,6 +46,7 @@ class DataConfig:
     root: str = ""
     workers: int = 8  # loader processes for each training process
     max_broken: float = 0.001  # fraction of undecodable images above which the run ends
+    augment_on: str = "auto"  # cpu: by the loader; device: batches where the networks are; auto: device if a GPU
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,7 @@ class Config:
 
 CHOICES = {
     "model.final_norm": ("tokens", "modes", "none"),
+    "data.augment_on": ("auto", "cpu", "device"),
     "run.precision": ("bf16", "fp16", "fp32"),
     "run.device": ("auto", "cpu", "cuda"),
     "run.export": ("teacher", "both", "none"),

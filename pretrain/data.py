@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import cv2
@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.checkpoints.card import IMAGENET_MEAN, IMAGENET_STD
 from benchmarks.errors import InputError
+from pretrain.augment_batch import augment_batch, pack
 from pretrain.config import Config
 from pretrain.images import BrokenImage, list_images, open_rgb
 from pretrain.signals import shield_worker
@@ -30,15 +31,24 @@ class Batch(NamedTuple):
     boxes: list[torch.Tensor] = ()  # [V*B, 4] where the view lies in the teacher's; for projected positives
     draws: list[torch.Tensor] | None = None  # [V*B, depth, 2] uniform numbers; None: no drop path
     plain: list[torch.Tensor] = ()  # teacher's and student's crops before augmentation; for multi-stage training
+    drawn: list[torch.Tensor] = ()  # what teacher's and student's views still need, see augment_batch; (): nothing
 
     def to(self, device: torch.device) -> Batch:
-        """On ``device``, images that came as uint8 ``[.., H, W, 3]`` as normalised fp32 ``[.., 3, H, W]``."""
+        """On ``device``, images that came as uint8 ``[.., H, W, 3]`` as normalised fp32 ``[.., 3, H, W]``.
+
+        What ``drawn`` asks for is done there, on whole batches.
+        """
 
         def move(tensor: torch.Tensor) -> torch.Tensor:
             tensor = tensor.to(device, non_blocking=True)
             return normalise(tensor) if tensor.dtype == torch.uint8 else tensor
 
-        return Batch(*(move(x) if torch.is_tensor(x) else x and [move(y) for y in x] for x in self))
+        batch = self
+        if self.drawn:
+            crops = (crop.to(device, non_blocking=True) for crop in (self.teacher, *self.views))
+            teacher, *views = (augment_batch(*each) for each in zip(crops, self.drawn, strict=True))
+            batch = self._replace(teacher=teacher, views=views, drawn=())
+        return Batch(*(move(x) if torch.is_tensor(x) else x and [move(y) for y in x] for x in batch))
 
     @property
     def query_count(self) -> int:
@@ -64,10 +74,10 @@ def normalise(images: torch.Tensor) -> torch.Tensor:
 class ViewsDataset(Dataset):
     """``(epoch, index)`` -> :class:`Views`, or (path, reason) when the image cannot be decoded."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, augment_later: bool = False) -> None:
         self.images = list_images(config.data.root)
         self.seed = config.run.seed
-        self.maker = ViewMaker(config.model, config.views, keep_plain=bool(config.previous.checkpoint))
+        self.maker = ViewMaker(config.model, config.views, bool(config.previous.checkpoint), augment_later)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -97,17 +107,20 @@ def collate(items: list[Views | tuple[str, str]]) -> Loaded:
     def by_size(name: str) -> list[torch.Tensor]:
         return [stack([getattr(view, name)[i] for i in group for view in views]) for group in groups]
 
-    plain = []
-    if views[0].plain:
-        plain = [stack([view.plain[0] for view in views])]
-        plain += [stack([view.plain[1 + i] for i in group for view in views]) for group in groups]
+    def teacher_and_by_size(name: str, together: Callable[[list], torch.Tensor]) -> list[torch.Tensor]:
+        if not getattr(views[0], name):
+            return []
+        places = [[0], *([1 + i for i in group] for group in groups)]
+        return [together([getattr(view, name)[i] for i in group for view in views]) for group in places]
+
     batch = Batch(
         teacher=stack([view.teacher for view in views]),
         views=by_size("student"),
         queries=by_size("queries"),
         boxes=by_size("boxes"),
         draws=by_size("draws"),
-        plain=plain,
+        plain=teacher_and_by_size("plain", stack),
+        drawn=teacher_and_by_size("drawn", pack),
     )
     return Loaded(batch, broken)
 
@@ -149,9 +162,14 @@ class EpochBatches:
                 yield [(self.epoch, int(index)) for index in order[begin : begin + self.batch]]
 
 
-def make_loader(config: Config, rank: int, world: int, pin_memory: bool) -> tuple[DataLoader, EpochBatches]:
-    """The loader of one process and its sampler; :class:`InputError` when the folder holds less than a step."""
-    dataset = ViewsDataset(config)
+def make_loader(config: Config, rank: int, world: int, device: torch.device) -> tuple[DataLoader, EpochBatches]:
+    """The loader of one process and its sampler; :class:`InputError` when the folder holds less than a step.
+
+    With a GPU as ``device`` the workers cut the crops and :meth:`Batch.to` augments them there, unless
+    ``data.augment_on`` says otherwise.
+    """
+    where = config.data.augment_on
+    dataset = ViewsDataset(config, augment_later=where == "device" or (where == "auto" and device.type == "cuda"))
     batches = EpochBatches(len(dataset), config, rank, world)
     if batches.steps == 0:
         raise InputError(
@@ -163,7 +181,7 @@ def make_loader(config: Config, rank: int, world: int, pin_memory: bool) -> tupl
         batch_sampler=batches,
         collate_fn=collate,
         num_workers=config.data.workers,
-        pin_memory=pin_memory,
+        pin_memory=device.type == "cuda",
         persistent_workers=config.data.workers > 0,
         worker_init_fn=shield_worker,
     )

@@ -36,7 +36,7 @@ from pretrain.watch import collapse, perplexity, separation
 
 #: Keys that may differ between the parts of one run: they change how it runs, not what it computes.
 FREE_ON_RESUME = {
-    "data": {"root", "workers", "max_broken"},
+    "data": {"root", "workers", "max_broken", "augment_on"},
     "run": {
         "out",
         "batch",  # the images a step, over all processes and parts, must stay the same
@@ -65,7 +65,7 @@ class Trainer:
         self.device = choose_device(config.run.device)
         self.processes = Processes(self.device)
         self.rank, self.world = self.processes.rank, self.processes.world
-        self.loader, self.batches = make_loader(config, self.rank, self.world, self.device.type == "cuda")
+        self.loader, self.batches = make_loader(config, self.rank, self.world, self.device)
         self.images = self.loader.dataset.images
         self.data = {"images": len(self.images), "names": self.images.fingerprint()}
         self.schedule = Schedule(config, self.batches.steps, self.batches.global_batch)

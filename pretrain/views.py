@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from pretrain.augment import augment, draw_augmentation
+from pretrain.augment import Augmentation, augment, draw_augmentation
 from pretrain.config import ModelConfig, ViewsConfig
 
 
@@ -27,13 +27,20 @@ class Views(NamedTuple):
     boxes: list[np.ndarray]  # where the view lies in the teacher's, as fractions (x0, y0, x1, y1), float32
     draws: np.ndarray  # float32 [views, depth, 2]: the uniform numbers of drop path
     plain: list[np.ndarray]  # the teacher's and the student's crops before augmentation, where they are wanted
+    drawn: list[Augmentation]  # what the teacher's and the student's views still need; empty: nothing
 
 
 class ViewMaker:
-    """Turns an RGB image and a generator into :class:`Views`; ``keep_plain`` keeps the crops before augmentation."""
+    """Turns an RGB image and a generator into :class:`Views`.
 
-    def __init__(self, model: ModelConfig, config: ViewsConfig, keep_plain: bool = False) -> None:
-        self.model, self.config, self.keep_plain = model, config, keep_plain
+    ``keep_plain`` keeps the crops before augmentation; ``augment_later`` leaves all crops so, and says what to do.
+    """
+
+    def __init__(
+        self, model: ModelConfig, config: ViewsConfig, keep_plain: bool = False, augment_later: bool = False
+    ) -> None:
+        self.model, self.config = model, config
+        self.keep_plain, self.augment_later = keep_plain, augment_later
 
     def __call__(self, image: np.ndarray, rng: np.random.Generator) -> Views:
         """``image``: RGB uint8 ``[H, W, 3]``, at least one pixel."""
@@ -50,9 +57,19 @@ class ViewMaker:
             crops.append(resized_crop(teacher, box, size))
             boxes.append(np.array([left, top, left + width, top + height], np.float32) / side)
             queries.append(grid_queries(size // patch, window, rng, config.random_queries))
-        augmented = [augment(crop, draw_augmentation(config, rng)) for crop in (teacher, *crops)]
+        plain = [teacher, *crops]
+        drawn = [draw_augmentation(config, rng) for _ in plain]
         draws = rng.random((len(crops), self.model.depth, 2), dtype=np.float32)
-        return Views(augmented[0], augmented[1:], queries, boxes, draws, [teacher, *crops] if self.keep_plain else [])
+        views = plain if self.augment_later else [augment(*each) for each in zip(plain, drawn, strict=True)]
+        return Views(
+            views[0],
+            views[1:],
+            queries,
+            boxes,
+            draws,
+            plain if self.keep_plain else [],
+            drawn if self.augment_later else [],
+        )
 
 
 def draw_crop(

@@ -9,9 +9,10 @@ from PIL import Image, ImageFilter, ImageOps
 from torchvision import transforms
 
 from benchmarks.errors import InputError
-from pretrain.augment import Augmentation, augment, draw_augmentation
-from pretrain.config import ModelConfig, ViewsConfig
-from pretrain.data import normalise
+from pretrain.augment import SMALLEST_BLUR, Augmentation, augment, draw_augmentation
+from pretrain.augment_batch import augment_batch, byte_taps, pack
+from pretrain.config import Config, DataConfig, ModelConfig, PreviousConfig, RunConfig, ViewsConfig
+from pretrain.data import make_loader, normalise
 from pretrain.images import BrokenImage, list_images, open_rgb
 from pretrain.views import ViewMaker, draw_crop, grid_queries, resized_crop
 
@@ -90,6 +91,68 @@ def test_each_operation_is_the_pil_one_up_to_rounding():
     assert np.array_equal(solarized, np.asarray(ImageOps.solarize(pil)))
     blurred = augment(image, Augmentation((), False, 1.5, False)).astype(int)
     assert np.abs(blurred - np.asarray(pil.filter(ImageFilter.GaussianBlur(1.5))).astype(int)).mean() < 1.5
+
+
+def both_ways(images, drawn):
+    """Grey levels between images augmented at once and one by one, ``[N, H, W, 3]``."""
+    at_once = augment_batch(torch.from_numpy(images), pack(drawn)).numpy()
+    one_by_one = np.stack([augment(*each) for each in zip(images, drawn, strict=True)])
+    assert at_once.dtype == np.uint8
+    return np.abs(at_once.astype(int) - one_by_one)
+
+
+def test_a_batch_augmented_at_once_is_its_images_one_by_one():
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (40, 24, 33, 3), dtype=np.uint8)
+    images = np.concatenate([noise, np.stack([scene(seed, (24, 33)) for seed in range(40)])])
+    for which in range(4):
+        amounts = rng.uniform(-0.1, 0.1, len(images)) if which == 3 else rng.uniform(0.6, 1.4, len(images))
+        off = both_ways(images, [Augmentation(((which, x),), False, 0.0, False) for x in amounts])
+        assert off.max() <= 1
+        assert (off > 0).mean() < 1e-3
+    for grey, solarize in ((True, False), (False, True)):
+        assert not both_ways(images, [Augmentation((), grey, 0.0, solarize)] * len(images)).any()
+    sigmas = np.linspace(SMALLEST_BLUR, 2.0, len(images))
+    assert not both_ways(images, [Augmentation((), False, float(sigma), False) for sigma in sigmas]).any()
+    off = both_ways(images, [draw_augmentation(ViewsConfig(), rng) for _ in images])
+    assert (off > 1).mean() < 5e-4  # a level at the hue's grey axis turns a colour: rare, and several levels then
+    assert off.mean() < 2e-3
+
+
+def test_blur_kernels_are_symmetric_whole_numbers():
+    taps = byte_taps(torch.linspace(SMALLEST_BLUR, 2.0, 50, dtype=torch.float64))
+    assert torch.equal(taps, taps.flip(1))
+    assert torch.equal(taps, taps.round())
+    assert (taps.sum(1) == 256).all()
+
+
+def test_views_augmented_on_the_device_are_the_loaders(tmp_path):
+    for index in range(8):
+        Image.fromarray(scene(index)).save(tmp_path / f"{index}.png")
+    batches = {}
+    for where in ("cpu", "device", "auto"):
+        config = Config(
+            ModelConfig(image_size=32, patch_size=8, depth=2),
+            DataConfig(str(tmp_path), workers=0, augment_on=where),
+            ViewsConfig(local_size=16, global_window=2, local_window=1),
+            previous=PreviousConfig("stage1.safetensors"),
+            run=RunConfig(batch=8),
+        )
+        loader, sampler = make_loader(config, 0, 1, torch.device("cpu"))
+        sampler.start(0, 0)
+        (loaded,) = loader
+        assert bool(loaded.batch.drawn) == (where == "device")
+        batches[where] = loaded.batch.to(torch.device("cpu"))
+    for name, ours in batches["cpu"]._asdict().items():
+        for where in ("device", "auto"):
+            theirs = getattr(batches[where], name)
+            pairs = [(ours, theirs)] if torch.is_tensor(ours) else list(zip(ours, theirs, strict=True))
+            for one, other in pairs:
+                if where == "auto" or name not in ("teacher", "views"):
+                    assert torch.equal(one, other), name
+                else:  # a grey level is 0.018 here, and few values are one off
+                    assert (one != other).float().mean() < 0.01
+                    assert (one - other).abs().mean() < 1e-3
 
 
 def test_the_resized_crop_is_pils():
