@@ -27,6 +27,7 @@ from pretrain.log import RunLog
 from pretrain.networks import Network, choose_attention
 from pretrain.objective import Losses, Objective, Statistics
 from pretrain.previous_stage import PreviousStage, load_previous_stage
+from pretrain.resume import refuse_other_run
 from pretrain.schedules import Schedule
 from pretrain.signals import Requests
 from pretrain.snapshot import SnapshotFolder, save_aside
@@ -34,25 +35,6 @@ from pretrain.step import Step, StepValues
 from pretrain.views import resized_crop
 from pretrain.watch import collapse, perplexity, separation
 
-#: Keys that may differ between the parts of one run: they change how it runs, not what it computes.
-FREE_ON_RESUME = {
-    "data": {"root", "workers", "max_broken", "augment_on"},
-    "run": {
-        "out",
-        "batch",  # the images a step, over all processes and parts, must stay the same
-        "accumulate",
-        "device",
-        "compile",
-        "checkpointing",
-        "snapshot_steps",
-        "snapshot_minutes",
-        "keep",
-        "log_every",
-        "picture_epochs",
-        "tensorboard",
-        "export",
-    },
-}
 #: Images of a step that the separability in the log is measured on, and images in a picture.
 WATCHED, PICTURED = 8, 4
 
@@ -344,17 +326,7 @@ class Trainer:
         if found is None:
             return
         path, state = found
-        refuse_other_run(path, state["args"]["config"], as_dict(self.config))
-        if state["global_batch"] != self.batches.global_batch:
-            raise InputError(
-                f"{path} was trained with {state['global_batch']} images a step, now it would be "
-                f"{self.batches.global_batch}: keep processes x run.accumulate x run.batch"
-            )
-        if state["data"] != self.data:
-            raise InputError(
-                f"{path} was trained on other images than {self.config.data.root} holds ({state['data']['images']}, "
-                f"now {self.data['images']}): give the same data, or another run.out"
-            )
+        refuse_other_run(path, state, self.config, self.batches.global_batch, self.data)
         work = self.work
         work.student.load_state_dict(state["student"])
         work.teacher.load_state_dict(state["teacher"])
@@ -401,15 +373,3 @@ def make_objective(config: Config) -> Objective:
         prior,
         objective.center_momentum,
     )
-
-
-def refuse_other_run(path: Path, stored: dict, asked: dict) -> None:
-    """:class:`InputError` when a config differs from a snapshot's in a key that changes what is computed."""
-    for section, values in asked.items():
-        for key, value in values.items():
-            before = stored.get(section, {}).get(key)
-            if key not in FREE_ON_RESUME.get(section, ()) and before != value:
-                raise InputError(
-                    f"{path} was trained with {section}.{key}={before}, now {value} is asked: use another run.out, or "
-                    "move the snapshots away"
-                )

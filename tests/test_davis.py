@@ -159,8 +159,8 @@ def test_a_video_of_one_frame_is_its_mask_and_of_two_is_not_scored(tmp_path):
 
 
 def test_from_memory_and_side_by_side_equals_files_one_by_one(tmp_path):
-    for name in ("a", "b", "c"):
-        write_video(tmp_path, frames=4, name=name)
+    for name, size in {"a": (96, 160), "b": (160, 96), "c": (96, 160)}.items():  # one stands upright
+        write_video(tmp_path, 4, *size, name=name)
     (tmp_path / "DAVIS/ImageSets/2017/val.txt").write_text("a\nb\nc\n")
     write_random_control(tmp_path / "random.safetensors", seed=0)
     options = {"protocol": Protocol(short_side=96, size_multiple=32), "progress": False}

@@ -10,8 +10,9 @@ from PIL import Image
 from benchmarks.backbones.resnet import HouseResNet
 from benchmarks.backbones.vit import HouseViT
 from benchmarks.checkpoints.card import DINO_RESIZE, Architecture, Card, ResNetArchitecture
+from benchmarks.davis import propagation
 from benchmarks.davis.encoder import Encoder
-from benchmarks.davis.frames import harden, input_size, prepare_mask
+from benchmarks.davis.frames import FirstMask, harden, input_size, prepare_mask
 from benchmarks.davis.pictures import write_animation, write_strip
 from benchmarks.davis.predictions import voc_palette, write_prediction
 from benchmarks.davis.propagation import propagate_video
@@ -87,6 +88,37 @@ def test_a_still_video_keeps_its_mask_with_class_token_and_registers(protocol, s
     for labels in maps:
         assert labels.shape == mask.shape
         assert (labels == mask).mean() > 0.95
+
+
+@pytest.mark.parametrize(
+    ("protocol", "seen"),
+    [
+        (DINO, [[0, *range(max(1, number - 7), number)] for number in range(1, 11)]),
+        (CRW, [[0] * (22 - number) + list(range(1, number)) for number in range(1, 11)]),
+    ],
+)
+def test_which_frames_are_the_context(protocol, seen, monkeypatch):
+    """Ten frames: the first and the last seven; or 20, filled up with the first."""
+    contexts = []
+
+    def note(target, features, labels, *_):
+        contexts.append([int(each[0, 0, 0]) for each in features])
+        assert [int(each[0, 0, 0]) for each in labels] == contexts[-1]
+        return torch.full((1, 1, 1), float(target[0, 0, 0]))
+
+    monkeypatch.setattr(propagation, "propagate_labels", note)
+    monkeypatch.setattr(propagation, "harden", lambda soft, *_: soft)
+
+    class Pixels:
+        stride = 1
+
+        def __call__(self, images):
+            return images
+
+    frames = [torch.full((1, 1, 1), float(number)) for number in range(len(seen) + 1)]
+    first = FirstMask(np.array([0], np.uint8), torch.zeros(1, 1, 1))
+    list(propagate_video(Pixels(), frames, first, (1, 1), protocol, 3))
+    assert contexts == seen
 
 
 @pytest.mark.parametrize(("block", "widths"), [("bottleneck", (8, 8, 16, 8)), ("basic", (4, 4, 16, 8))])

@@ -65,7 +65,12 @@ def command(config, images, out, *overrides, processes=1):
 
 
 # As many threads as this process has: bit-exactness holds for the same number of them.
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads()), "OMP_WAIT_POLICY": "passive"}
+ENVIRONMENT = {
+    **os.environ,
+    "OMP_NUM_THREADS": str(torch.get_num_threads()),
+    "MKL_NUM_THREADS": str(torch.get_num_threads()),
+    "OMP_WAIT_POLICY": "passive",
+}
 
 
 def weights(out):

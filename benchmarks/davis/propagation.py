@@ -125,11 +125,12 @@ def propagate_labels(
     # Tokens that look alike in a still video tie once in each frame: that many more are looked at.
     candidates = protocol.topk + len(features)
     carried = target.new_empty(height, width, table.shape[1])
+    unsettled = torch.zeros(height, width, dtype=torch.bool, device=device)
     lefts = range(0, width, tile[1])
     threads = min(torch.get_num_threads(), len(lefts)) if device.type == "cpu" else 1
 
-    @torch.inference_mode()
-    def fill(left: int) -> None:
+    def similarities(left: int) -> Iterator[tuple[slice, slice, torch.Tensor, torch.Tensor]]:
+        """Of each tile of a column: rows, columns, similarities ``[queries, keys]``, the keys' rows of the table."""
         for rows, columns, near_rows, near_columns, keys in _tiles(
             windowed, left, reach, tile, (scratch << 20) // threads
         ):
@@ -144,35 +145,58 @@ def propagate_labels(
             if everywhere is not None:
                 similarity = torch.cat([queries @ everywhere.T, similarity], dim=1)
                 where = torch.cat([places[0].flatten(), where])
-            carried[rows, columns] = _mix(similarity, where, table, candidates, protocol).unflatten(0, size)
+            yield rows, columns, similarity, where
+
+    @torch.inference_mode()
+    def fill(left: int) -> None:
+        for rows, columns, similarity, where in similarities(left):
+            mixed, ties = _mix(similarity, where, table, candidates, protocol)
+            size = carried[rows, columns].shape[:2]
+            carried[rows, columns] = mixed.unflatten(0, size)
+            unsettled[rows, columns] = ties.unflatten(0, size)
+
+    @torch.inference_mode()
+    def settle(left: int) -> None:
+        for rows, columns, similarity, where in similarities(left):
+            chosen = unsettled[rows, columns]
+            if chosen.any():
+                part = carried[rows, columns]
+                part[chosen] = _mix_all(similarity[chosen.flatten()], where, table, protocol)
 
     _spread(fill, lefts, threads)
+    # Asked once a frame: each question waits for the device.
+    if protocol.keep_ties and unsettled.any():
+        _spread(settle, lefts, threads)
     return carried.permute(2, 0, 1).contiguous()
 
 
 def _mix(
     similarity: torch.Tensor, where: torch.Tensor, table: torch.Tensor, candidates: int, protocol: Protocol
-) -> torch.Tensor:
-    """Labels ``[queries, C]`` from similarities ``[queries, keys]``; row ``where[key]`` of ``table`` is a key's."""
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Labels ``[queries, C]`` from similarities ``[queries, keys]``; row ``where[key]`` of ``table`` is a key's.
+
+    Looks at the ``candidates`` most similar keys. Beside the labels: whether more may tie with them, ``[queries]``.
+    """
     top, index = similarity.topk(min(candidates, similarity.shape[1]), dim=1)
     top = top.masked_fill(top < FAR / 2, -torch.inf)
     k = min(protocol.topk, top.shape[1])
     if not protocol.keep_ties:
         weights = (top[:, :k] / protocol.temperature).softmax(1)
-        return torch.einsum("qk,qkc->qc", weights, table[where[index[:, :k]]])
+        settled = torch.zeros(len(top), dtype=torch.bool, device=top.device)
+        return torch.einsum("qk,qkc->qc", weights, table[where[index[:, :k]]]), settled
     # Compared after the exponential, as in the published program: rounding can make ties there.
     weights = (top / protocol.temperature).exp_()
-    last = weights[:, k - 1 : k].clone()
-    weights.masked_fill_(weights < last, 0)
-    mixed = torch.einsum("qk,qkc->qc", weights / weights.sum(1, keepdim=True), table[where[index]])
-    more = (weights[:, -1] > 0) & (top.shape[1] < similarity.shape[1])
-    if more.any():
-        # Every candidate counted, so there may be further ties: these queries look at all their keys.
-        row = similarity[more]
-        weights = (row.masked_fill(row < FAR / 2, -torch.inf) / protocol.temperature).exp_()
-        weights.masked_fill_(weights < last[more], 0)
-        mixed[more] = (weights / weights.sum(1, keepdim=True)) @ table[where]
-    return mixed
+    weights.masked_fill_(weights < weights[:, k - 1 : k].clone(), 0)
+    ties = (weights[:, -1] > 0) & (top.shape[1] < similarity.shape[1])
+    return torch.einsum("qk,qkc->qc", weights / weights.sum(1, keepdim=True), table[where[index]]), ties
+
+
+def _mix_all(similarity: torch.Tensor, where: torch.Tensor, table: torch.Tensor, protocol: Protocol) -> torch.Tensor:
+    """As :func:`_mix` with all ties, from all keys."""
+    weights = (similarity.masked_fill(similarity < FAR / 2, -torch.inf) / protocol.temperature).exp_()
+    least = weights.topk(min(protocol.topk, weights.shape[1]), dim=1).values[:, -1:]
+    weights.masked_fill_(weights < least, 0)
+    return (weights / weights.sum(1, keepdim=True)) @ table[where]
 
 
 def _batches(frames: Iterable[torch.Tensor], size: int) -> Iterator[torch.Tensor]:

@@ -4,6 +4,9 @@ Both sides start from decoded images and end with what their loaders hand over: 
 arrays here (the training process normalises whole batches; that cost is counted here as well). One thread. They take
 turns, and the ratio of the medians is printed; decoding, which is the same for both, is printed apart.
 
+Ours once more with ``data.augment_on=device``: crops by the loader, the rest on whole batches. ``--device cuda`` does
+that part on a GPU, and tells how long the GPU is busy with an image; on a CPU it only shows what it costs there.
+
     python tests/performance/pretrain_augmentation.py --images 48 --repeats 5
 """
 
@@ -24,7 +27,7 @@ from PIL import Image, ImageFilter, ImageOps
 from torchvision import transforms
 
 from pretrain.config import ModelConfig, ViewsConfig
-from pretrain.data import normalise
+from pretrain.data import Batch, collate, normalise
 from pretrain.images import open_rgb
 from pretrain.views import ViewMaker
 
@@ -80,10 +83,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=48)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda, of the batches (default: %(default)s)")
     args = parser.parse_args()
+    device = torch.device(args.device)
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
     maker, published = ViewMaker(ModelConfig(), ViewsConfig()), PublishedRecipe()
+    cutter = ViewMaker(ModelConfig(), ViewsConfig(), augment_later=True)
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / f"{index}.jpg" for index in range(args.images)]
         for path, content in zip(paths, pictures(args.images), strict=True):
@@ -104,24 +110,48 @@ def main() -> None:
             ):
                 normalise(torch.from_numpy(np.stack(group)))
 
+    def crops() -> list[Batch]:
+        views = [cutter(array, np.random.default_rng((0, index))) for index, array in enumerate(arrays)]
+        return [collate(views[begin : begin + 16]).batch for begin in range(0, len(views), 16)]
+
+    def on_device(batches: list[Batch]) -> None:
+        for batch in batches:
+            batch.to(device)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+
     def theirs() -> None:
         for image in images:
             published(image)
 
-    seconds: dict[str, list[float]] = {"ours": [], "published": []}
+    seconds: dict[str, list[float]] = {"ours": [], "published": [], "crops alone": [], "batches": []}
+    cut = crops()
+    on_device(cut)  # the first time on a GPU is another matter
     for _ in range(args.repeats):
-        for name, side in (("ours", ours), ("published", theirs)):
-            began = time.process_time()
+        for name, side, clock in (
+            ("ours", ours, time.process_time),
+            ("published", theirs, time.process_time),
+            ("crops alone", crops, time.process_time),
+            ("batches", lambda: on_device(cut), time.perf_counter if device.type == "cuda" else time.process_time),
+        ):
+            began = clock()
             side()
-            seconds[name].append((time.process_time() - began) / args.images)
+            seconds[name].append((clock() - began) / args.images)
     medians = {name: statistics.median(times) for name, times in seconds.items()}
-    for name, value in medians.items():
+    for name in ("ours", "published"):
+        value = medians[name]
         print(
             f"{name}: {1 / value:.0f} images a second and core from decoded images, "
             f"{1 / (value + decoding):.0f} from JPEG"
         )
     print(f"decoding alone (the same for both): {1 / decoding:.0f} images a second")
     print(f"published / ours = {medians['published'] / medians['ours']:.2f} in augmentation")
+    there = 1e3 * medians["batches"]
+    print(
+        f"augment_on=device: the loader makes crops of {1 / medians['crops alone']:.0f} images a second and core; "
+        f"the rest takes {there:.2f} ms an image on {device} ({medians['ours'] / medians['crops alone']:.2f} times the "
+        f"loader's speed; all on one core {1 / (medians['crops alone'] + medians['batches']):.0f} images a second)"
+    )
 
 
 if __name__ == "__main__":
