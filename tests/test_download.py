@@ -78,6 +78,7 @@ def archive(server, **changes):
 
 
 def test_a_download_is_unpacked_and_leaves_nothing_else(server, tmp_path):
+    (tmp_path / "coco/.unpacking-set/half").mkdir(parents=True)  # of a run that was killed
     download.bring(archive(server), tmp_path / "coco")
     assert (tmp_path / "coco/val2017/a.jpg").read_bytes() == bytes(range(256)) * 400
     assert sorted(path.name for path in (tmp_path / "coco").iterdir()) == ["annotations", "val2017"]

@@ -6,11 +6,11 @@ import errno
 import http.client
 import os
 import shutil
-import tempfile
 import time
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from pathlib import Path
 
 from tqdm import tqdm
@@ -96,17 +96,21 @@ def unpack(path: Path, folder: Path) -> None:
 
     zipfile compares every file with its CRC. Where a folder exists already, its files are moved in one by one.
     """
+    temporary = folder / f".unpacking-{path.stem}"
     try:
         with zipfile.ZipFile(path) as source:
             members = source.infolist()
             _require_space(folder, sum(member.file_size for member in members), f"unpacking {path.name}")
-            with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=folder) as temporary:
-                for member in tqdm(members, desc=f"unpacking {path.name}", dynamic_ncols=True, leave=False):
-                    source.extract(member, temporary)
-                for entry in sorted(Path(temporary).iterdir()):
-                    _move(entry, folder / entry.name)
-    except zipfile.BadZipFile as error:
+            shutil.rmtree(temporary, ignore_errors=True)  # of a run that was killed
+            temporary.mkdir()
+            for member in tqdm(members, desc=f"unpacking {path.name}", dynamic_ncols=True, leave=False):
+                source.extract(member, temporary)
+            for entry in sorted(temporary.iterdir()):
+                _move(entry, folder / entry.name)
+    except (zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path} is no sound zip file ({error}): remove it and fetch it again") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _receive(archive: Archive, part: Path, there: int, bar: tqdm) -> None:
