@@ -48,6 +48,7 @@ def section(groups: Sequence[Group]) -> Markup:
 
     label = tag("p", tag("label", "Compare ", choice("first", first)), tag("label", " with ", choice("second", second)))
     live = tag("div", label, tag("div", id="differences", aria_live="polite"), id="compare", hidden=True)
+    live = live if len(names) > 1 else None
     note = tag(
         "p",
         "Differences are of runs with the same seed on the same data; with two or more of them their standard "

@@ -26,6 +26,7 @@ KINDS = (
     ("figure4b", "t-SNE"),
     ("separability", "Separability"),
     ("curves", "Precision and recall"),
+    ("ILSVRC", "k-NN patches"),
     ("epoch", "Pretraining: attention and similarity"),
 )
 #: Drawn by the page itself from the logs.
@@ -50,7 +51,7 @@ def section(pictures: Sequence[tuple[str, Path]], budget: int) -> tuple[Markup |
         spent += len(uri)
         image = tag("img", src=uri, alt=label, width=size[0], height=size[1], loading="lazy")
         figure = tag("figure", tag("div", image, class_="scroll"), tag("figcaption", label))
-        kinds.setdefault(_kind(path, label), []).append(figure)
+        kinds.setdefault(_kind(path), []).append(figure)
     blocks = [tag("h3", kind) + tag("div", *figures, class_="pictures") for kind, figures in sorted(kinds.items())]
     for text, names in (("Not embedded, the page would be too large", beyond), ("Not readable", unreadable)):
         if names:
@@ -58,13 +59,13 @@ def section(pictures: Sequence[tuple[str, Path]], budget: int) -> tuple[Markup |
     return (Markup("".join(blocks)) if blocks else None), spent
 
 
-def _kind(path: Path, label: str) -> str:
+def _kind(path: Path) -> str:
     for start, heading in KINDS:
         if path.stem.startswith(start):
             return heading
     if (path.parent / f"{path.stem}.webp").is_file():  # Table 4 draws a strip and an animation of a video
         return "DAVIS strips"
-    return "k-NN patches" if path.parent.parent.name == "pictures" else "Other pictures"
+    return "Other pictures"
 
 
 def _embedded(path: Path) -> tuple[str, tuple[int, int]]:
