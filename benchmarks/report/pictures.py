@@ -36,6 +36,7 @@ LEFT_OUT = ("losses",)
 def section(pictures: Sequence[tuple[str, Path]], budget: int) -> tuple[Markup | None, int]:
     """The pictures under their headings, and the bytes they take; those beyond ``budget`` bytes are listed by name."""
     kinds: dict[str, list[Markup]] = {}
+    widest: dict[str, int] = {}
     beyond, unreadable, spent = [], [], 0
     for label, path in pictures:
         if path.stem.startswith(LEFT_OUT):
@@ -51,8 +52,12 @@ def section(pictures: Sequence[tuple[str, Path]], budget: int) -> tuple[Markup |
         spent += len(uri)
         image = tag("img", src=uri, alt=label, width=size[0], height=size[1], loading="lazy")
         figure = tag("figure", tag("div", image, class_="scroll"), tag("figcaption", label))
-        kinds.setdefault(_kind(path), []).append(figure)
-    blocks = [tag("h3", kind) + tag("div", *figures, class_="pictures") for kind, figures in sorted(kinds.items())]
+        kinds.setdefault(kind := _kind(path), []).append(figure)
+        widest[kind] = max(widest.get(kind, 0), size[0])
+    blocks = []
+    for kind, figures in sorted(kinds.items()):
+        side_by_side = "pictures beside" if widest[kind] <= WIDTH * 2 / 3 else "pictures"
+        blocks.append(tag("h3", kind) + tag("div", *figures, class_=side_by_side))
     for text, names in (("Not embedded, the page would be too large", beyond), ("Not readable", unreadable)):
         if names:
             blocks.append(tag("p", f"{text}: {', '.join(names)}", class_="note"))
