@@ -98,12 +98,12 @@ def groups(records: Sequence[dict[str, Any]]) -> list[Group]:
     meant: dict[tuple[str, ...], set[str]] = {}
     for record in records:
         meant.setdefault((*_key(record), record["name"], str(record["seed"])), set()).add(_digest(record))
+    ambiguous = {where[:-1] for where, digests in meant.items() if len(digests) > 1}
     found: dict[tuple[str, str, str], Group] = {}
     for record in records:
         key, name = _key(record), record["name"]
-        ambiguous = any(len(digests) > 1 and where[:4] == (*key, name) for where, digests in meant.items())
         own = (record["seed"], str(record["data"].get("annotations_sha256", ""))[:12])
-        label = f"{name} #{_digest(record)}" if ambiguous else name
+        label = f"{name} #{_digest(record)}" if (*key, name) in ambiguous else name
         found.setdefault(key, Group(*key)).runs.setdefault(label, {})[own] = record
     return sorted(found.values(), key=lambda group: (group.scale != "paper", group.benchmark, group.protocol))
 
