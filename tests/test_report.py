@@ -227,17 +227,23 @@ def test_markup_escapes_everything_but_itself():
 
 
 @pytest.mark.skipif(BROWSER is None, reason="needs Chromium to run the page's script")
-def test_in_a_browser_tables_sort_and_two_checkpoints_compare(template, tmp_path):
+def test_in_a_browser_tables_sort_two_checkpoints_compare_and_a_phone_is_wide_enough(template, tmp_path):
     for name, seed, score in (("a", 0, 0.70), ("a", 1, 0.72), ("b", 0, 0.60), ("b", 1, 0.63)):
         stored(tmp_path, template, name, seed, "mini", score=score)
+    stored(tmp_path, template, "n" * 200, method="m" * 200)
     page_of(tmp_path, out=tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text()
-    click = "<script>document.querySelectorAll('#overview thead button')[1].click()</script></body>"
+    click = """<script>
+      [...document.querySelectorAll("#overview thead button")].at(-3).click();
+      document.querySelectorAll("details").forEach((part) => { part.open = true; });
+      document.title = `${document.documentElement.scrollWidth <= innerWidth}`;
+    </script></body>"""
     (tmp_path / "click.html").write_text(text.replace("</body>", click))
     command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
-    command += ["--dump-dom", (tmp_path / "click.html").as_uri()]
+    command += ["--window-size=390,844", "--dump-dom", (tmp_path / "click.html").as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     page = Page(done.stdout)
+    assert "<title>true</title>" in done.stdout
     overview = page.text[page.text.index("Overview") : page.text.index("Tables Table 4")]
     assert overview.index("61.50") < overview.index("71.00")
     assert ("th", {"scope": "col", "aria-sort": "ascending"}) in page.elements
