@@ -1,4 +1,4 @@
-"""Is a data set there, is it whole, is it sound? One module a data set; nothing is downloaded."""
+"""Is a data set there, is it whole, is it sound? One module a data set; only :func:`fetch_missing` uses the network."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.data_check import ade20k, coco, davis, imagenet, uavdt
+from benchmarks.data_check.archives import ARCHIVES
+from benchmarks.data_check.download import bring
 from benchmarks.data_check.report import Report
+from benchmarks.errors import InputError
 from benchmarks.files import require_folder
 
-__all__ = ["DATASETS", "Report", "find_folder", "survey"]
+__all__ = ["DATASETS", "Report", "fetch_missing", "find_folder", "survey"]
 
 _MODULES = {"coco": coco, "uavdt": uavdt, "davis": davis, "ade20k": ade20k, "imagenet": imagenet}
 
@@ -34,3 +37,22 @@ def survey(dataset: str, root: str | os.PathLike[str], check: bool = False) -> R
     """
     look: Callable[[Path, bool], Report] = _MODULES[dataset].survey
     return look(find_folder(dataset, root), check)
+
+
+def fetch_missing(dataset: str, root: str | os.PathLike[str]) -> None:
+    """Fetch and unpack what of ``dataset`` is missing under ``root``, which is made if it is not there.
+
+    :class:`benchmarks.errors.InputError` for a set without direct links, and when a file is not what it should be;
+    :class:`benchmarks.data_check.download.DownloadError` when the network or the server fails.
+    """
+    if dataset not in ARCHIVES:
+        raise InputError(f"{dataset} has no direct link: get it by hand from {_MODULES[dataset].WHERE}")
+    try:
+        Path(root).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--root {root} cannot be made ({error.strerror}): choose another folder") from error
+    folder = find_folder(dataset, root)
+    for archive in ARCHIVES[dataset]:
+        # The set's own folder may have been given, which the archive has as its top.
+        inside = folder.name in {Path(path).parts[0] for path in archive.gives}
+        bring(archive, folder.parent if inside else folder)

@@ -35,6 +35,9 @@ def survey(folder: Path, check: bool) -> Report:
             )
         if check:
             _check_split(report, split, images, labels)
+    if check:
+        labels = (path for split in TOTALS for path in (root / "annotations" / split).glob("*.png"))
+        report.identify(root, (root / "objectInfo150.txt", *labels))
     return report
 
 

@@ -36,6 +36,8 @@ def survey(folder: Path, check: bool) -> Report:
             _check_split(report, split, images, annotations)
         else:
             report.found[f"annotations/{annotations.name}"] = "there"
+    if check:
+        report.identify(folder, (folder / "annotations" / f"instances_{split}.json" for split in TOTALS))
     return report
 
 

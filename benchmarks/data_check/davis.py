@@ -38,6 +38,9 @@ def survey(folder: Path, check: bool) -> Report:
                 report.problems.append(f"{split}.txt lists {name}, but JPEGImages/480p/{name}/ has no frames")
             elif check:
                 _check_sequence(report, root, name, images)
+        if check and split == "val":
+            masks = (sorted((root / "Annotations" / "480p" / name).glob("*.png")) for name in sequences)
+            report.identify(root, (path for paths in masks for path in paths))
     return report
 
 

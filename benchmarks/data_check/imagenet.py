@@ -35,6 +35,8 @@ def survey(folder: Path, check: bool) -> Report:
             report.missing.append(f"Annotations/CLS-LOC/{split}/: unpack {_BOXES[split]} from {WHERE}")
         if check and images:
             _check_split(report, split, images, annotations)
+    if check:
+        report.identify(folder, folder.rglob("*.xml"))
     return report
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+from benchmarks.records import fingerprint
 
 
 @dataclass
@@ -28,6 +32,11 @@ class Report:
             self.subset.append(f"{what}: {number} of {official}")
         if official is not None and number > official:
             self.problems.append(f"{what}: {number}, but the official set has only {official}")
+
+    def identify(self, root: Path, annotations: Iterable[Path]) -> None:
+        """Note the fingerprint that the records of runs on this data carry."""
+        facts = fingerprint(root, [path for path in annotations if path.is_file()])
+        self.found |= {"files": facts["files"], "annotations sha256": facts["annotations_sha256"]}
 
     def as_dict(self) -> dict[str, Any]:
         """The report as JSON data."""

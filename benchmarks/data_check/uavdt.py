@@ -47,6 +47,8 @@ def survey(folder: Path, check: bool) -> Report:
                 rows = {suffix: rows[suffix] + found.get(suffix, 0) for suffix in rows}
     if check:
         report.found |= {"objects": rows["_gt_whole"], "ignored regions": rows["_gt_ignore"]}
+        read = [path for name in names for path in texts[name] if not path.stem.endswith("_gt")]
+        report.identify(folder, read)
     return report
 
 
