@@ -45,15 +45,15 @@ def table_parser(
     return parser
 
 
-def named(entries: list[str]) -> dict[str, str]:
+def named(entries: list[str], flag: str = "--checkpoint") -> dict[str, str]:
     """``NAME=PATH`` entries as a dictionary; names become parts of file names."""
     found: dict[str, str] = {}
     for entry in entries:
         name, equals, path = entry.partition("=")
         if not equals or not path or not name or not name.replace("-", "").replace("_", "").replace(".", "").isalnum():
-            raise InputError(f"--checkpoint {entry} is not NAME=PATH with a name of letters, digits, - _ and .")
+            raise InputError(f"{flag} {entry} is not NAME=PATH with a name of letters, digits, - _ and .")
         if name in found:
-            raise InputError(f"--checkpoint names {name} twice: choose another name for one of them")
+            raise InputError(f"{flag} names {name} twice: choose another name for one of them")
         found[name] = path
     return found
 
