@@ -10,7 +10,7 @@ from benchmarks.files import write_json
 def main() -> None:
     parser = command_parser(
         __doc__,
-        "python tools/evaluate_davis.py --davis-root data/DAVIS --predictions runs/dino_davis --json scores.json",
+        "python tools/evaluate_davis.py --davis-root data/davis --predictions runs/dino_davis --json scores.json",
     )
     parser.add_argument("--davis-root", required=True, help="the folder DAVIS, or one that holds it")
     parser.add_argument("--predictions", required=True, help="folder with <sequence>/<frame>.png, indexed PNGs")

@@ -18,7 +18,7 @@ from benchmarks.files import write_json
 def main() -> None:
     parser = command_parser(
         __doc__,
-        "python tools/propagate_davis.py --checkpoint dino_vits16.pth --davis-root data/DAVIS --out runs/dino_davis",
+        "python tools/propagate_davis.py --checkpoint dino_vits16.pth --davis-root data/davis --out runs/dino_davis",
     )
     parser.add_argument("--checkpoint", required=True, help="canonical .safetensors, or any file that convert.py knows")
     parser.add_argument("--davis-root", required=True, help="the folder DAVIS, or one that holds it")

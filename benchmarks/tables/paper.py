@@ -118,7 +118,8 @@ def backbone_name(record: dict[str, Any]) -> str:
     """What the paper would call the network of a record's checkpoint, such as ``ViT-S/16`` or ``RN50``."""
     architecture = record["checkpoint"]["card"]["architecture"]
     if architecture.get("kind") == "resnet":
-        return f"RN{3 * sum(architecture['blocks']) + 2}"
+        convolutions = 2 if architecture.get("block") == "basic" else 3
+        return f"RN{convolutions * sum(architecture['blocks']) + 2}"
     sizes = {(192, 12): "Ti", (384, 12): "S", (768, 12): "B", (1024, 24): "L"}
     width, depth = architecture["embed_dim"], architecture["depth"]
     return f"ViT-{sizes.get((width, depth), f'{width}x{depth}')}/{architecture['patch_size']}"
