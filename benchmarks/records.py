@@ -28,6 +28,7 @@ RECORD_VERSION = 2
 FIELDS: dict[str, Any] = {
     "record_version": int,
     "job": str,
+    "study": str,
     "benchmark": str,
     "protocol": str,
     "scale": str,
@@ -51,8 +52,8 @@ INTERVAL = {"level": float, "over": str, "units": int, "resamples": int, "seed":
 
 SCALES = ("paper", "mini")
 
-#: What version 1 had not: nobody resampled, and a folder could hold one run of a name and seed only.
-SINCE_2: dict[str, Any] = {"job": "", "interval": {}, "artefacts": ""}
+#: What version 1 had not.
+SINCE_2: dict[str, Any] = {"job": "", "study": "", "interval": {}, "artefacts": ""}
 
 LIBRARIES = (
     "torch",
@@ -81,16 +82,19 @@ def make_record(
     started: datetime.datetime,
     device: str = "cpu",
     job: str = "",
+    study: str = "",
     artefacts: str = "",
 ) -> dict[str, Any]:
-    """A record of ``result`` (``metrics``, ``run`` and perhaps ``interval``) on ``checkpoint``, from ``started`` to now.
+    """A record of ``result`` (``metrics``, ``run``, perhaps ``interval``) on ``checkpoint``, from ``started`` to now.
 
-    ``job`` is the job's hash where a table's driver ran it, ``artefacts`` its folder, relative to the records' parent.
+    The last three are for a table's driver: the hashes of the job and of its study (the job without its seed), and the
+    run's folder relative to the folder above ``records``.
     """
     _, card = read_canonical(checkpoint)
     return {
         "record_version": RECORD_VERSION,
         "job": job,
+        "study": study,
         "benchmark": benchmark,
         "protocol": protocol,
         "scale": scale,
