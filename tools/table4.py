@@ -2,7 +2,7 @@
 
 Scale mini runs the same code at 192 pixels on two cores, on the shapes world's videos if there is no DAVIS under
 --data-root; it says whether weights are good for anything, and nothing about the paper. No engine and no seed takes
-part, and one GPU does a checkpoint in minutes: --gpus N judges N checkpoints side by side, torchrun makes no difference.
+part, and a GPU does a checkpoint in minutes: --gpus N judges N checkpoints side by side; torchrun changes nothing.
 """
 
 from benchmarks.davis.table import Davis

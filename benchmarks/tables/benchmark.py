@@ -35,8 +35,8 @@ class Benchmark(ABC):
     table: Table
     #: Names for ``--engine``, the default first; empty where none is needed.
     engines: Sequence[str] = ()
-    #: Who shares a job's work: "processes", which the launcher starts; "itself": it starts its own; or "nobody": then the
-    #: launcher makes no difference, and ``--gpus`` runs jobs side by side.
+    #: Who shares a job's work: "processes", which the launcher starts; "itself": it starts its own; or "nobody": then
+    #: the launcher makes no difference, and ``--gpus`` runs jobs side by side.
     shared_by: Literal["processes", "itself", "nobody"] = "processes"
     #: Whether ``--checkpoint`` must be given.
     takes_checkpoints = True

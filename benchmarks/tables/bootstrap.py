@@ -37,10 +37,8 @@ def interval(
     """
     if units < 2:
         return {}
-    exact = score(np.ones((1, units), np.int64))
-    return _around(
-        {k: float(v[0]) for k, v in exact.items()}, over, units, score(weights(units, resamples, seed)), seed
-    )
+    exact = {name: float(found[0]) for name, found in score(np.ones((1, units), np.int64)).items()}
+    return _around(exact, over, units, score(weights(units, resamples, seed)), seed)
 
 
 def of_mean(over: str, values: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -50,7 +48,7 @@ def of_mean(over: str, values: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
 
 def of_share(over: str, units: int, percents: Mapping[str, float]) -> dict[str, Any]:
-    """The interval of shares of units, in percent: the resampled count of hits is binomial, so counts are all it takes."""
+    """The interval of shares of units, in percent: a resampled count of hits is binomial, so the shares are enough."""
     if units < 2:
         return {}
     rng = np.random.default_rng(SEED)

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.checkpoints.convert import canonical
 from benchmarks.claim import held
@@ -49,10 +50,8 @@ def table_command(benchmark: Benchmark, doc: str, example: str) -> int:
     if args.job:
         return _work(benchmark, _chosen(jobs, args.job), out, launch)
     done = recorded(out)
-    commands = {
-        job: [script(), *arguments_for(parser, args, {**_WHOLE, **job.arguments, "job": job.hash})] for job in jobs
-    }
     if args.dry_run:
+        commands = {job: _alone(parser, args, job) for job in jobs}
         print("\n".join([*benchmark.lines(), *_plan(jobs, commands, out, done)]))
         return 0
     pending = [job for job in jobs if job.hash not in done]
@@ -78,6 +77,11 @@ def _plan(jobs: Sequence[Job], commands: dict[Job, list[str]], out: Path, done: 
     return lines
 
 
+def _alone(parser: argparse.ArgumentParser, args: argparse.Namespace, job: Job, **launch: Any) -> list[str]:
+    """The command that does this job and no other."""
+    return [script(), *arguments_for(parser, args, {**_WHOLE, **launch, **job.arguments, "job": job.hash})]
+
+
 def _chosen(jobs: Sequence[Job], name: str) -> Job:
     for job in jobs:
         if job.hash == name:
@@ -97,11 +101,10 @@ def _run(
     out: Path,
 ) -> dict[Job, str]:
     """Run ``pending`` as the command line says; the one line of error of each job that failed."""
-    how = {"launcher": launch.launcher, "gpus": launch.gpus, "nodes": launch.nodes}
     outer = launch if benchmark.shared_by == "processes" else Launch()
     tasks = {}
     for job in pending:
-        words = [script(), *arguments_for(parser, args, {**_WHOLE, **how, **job.arguments, "job": job.hash})]
+        words = _alone(parser, args, job, launcher=launch.launcher, gpus=launch.gpus, nodes=launch.nodes)
         command = launchers.process_command(words, outer, args.rdzv_endpoint, job.hash)
         tasks[launchers.Task(job.label, tuple(command), out / "logs" / f"{job.label}.log")] = job
     failures: dict[Job, str] = {}

@@ -166,6 +166,10 @@ class Attempt:
         return {**self.__dict__, "process": None}
 
 
+#: What tells why a command failed, best first: our own line, the end of a traceback (not torchrun's), anything.
+_TELLING = (r"error: (.+)", r"((?!.*ChildFailedError)[\w.]*(?:Error|Exception|Exit|Interrupt|Killed)\b.*)", r"(.+)")
+
+
 def failure(code: int, log: Path, start: int = 0) -> str | None:
     """Why a job that wrote to ``log`` from byte ``start`` on ended with ``code``, in a line; None for 0."""
     if code == 0:
@@ -178,11 +182,7 @@ def failure(code: int, log: Path, start: int = 0) -> str | None:
         text = stream.read().decode(errors="replace")
     # Progress bars go back to the line's start; processes of torchrun put their number before a line.
     lines = [re.sub(r"^\[rank\d+\]:\s*", "", line).strip() for line in re.split(r"[\r\n]+", text)]
-    for pattern in (
-        r"error: (.+)",
-        r"((?!.*ChildFailedError)[\w.]*(?:Error|Exception|Exit|Interrupt|Killed)\b.*)",
-        r"(.+)",
-    ):
+    for pattern in _TELLING:
         for line in reversed(lines):
             if found := re.match(pattern, line):
                 return found[1]

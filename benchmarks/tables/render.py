@@ -155,7 +155,7 @@ def _escaped(text: str) -> str:
 
 
 def _number(cell: str) -> str:
-    """A cell of figures: a minus sign is not a hyphen, and a row must not begin with what ``\\\\`` takes as a length."""
+    """A cell of figures: a minus sign is not a hyphen, and no bracket may be taken for an option of a row's end."""
     cell = _escaped(cell)
     if cell[:1] == "[":
         return "{" + cell + "}"

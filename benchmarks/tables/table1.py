@@ -44,7 +44,7 @@ TABLE = Table(
     noise_reason="K. He: 0.3 AP is within random variation on COCO",
     flags=(
         "the paper heads the last column AP70; it is AP75",
-        "mask AP of ViT-S/16 over SelfPatch: +2.3 in the abstract, +2.4 in section 5.1; the rows give 40.8 - 38.5 = 2.3",
+        "mask AP of ViT-S/16 over SelfPatch: +2.3 in the abstract, +2.4 in section 5.1; rows: 40.8 - 38.5 = 2.3",
     ),
     costs={
         "RN50": Cost(52, "detectron2's model zoo: 90,000 steps of 0.261 s on 8 V100 cards"),

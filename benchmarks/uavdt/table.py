@@ -98,7 +98,7 @@ def open_data(data_root: str | os.PathLike[str], scale: str) -> UavdtRoot:
 
 
 def interval(outcomes: list[Outcome]) -> dict[str, Any]:
-    """A record's ``interval`` of AP over sequences, the least that can be called independent: frames follow each other."""
+    """A record's ``interval`` of AP over sequences: the frames of one are too much alike to count as drawn freely."""
     return bootstrap.interval("sequences", len(outcomes), lambda drawn: {"AP": resampled(outcomes, drawn)})
 
 

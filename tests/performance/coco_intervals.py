@@ -1,4 +1,4 @@
-"""How much processor time does the bootstrap of COCO's scores take at the size of COCO's validation set? Synthetic boxes and masks.
+"""How much processor time does the bootstrap of COCO's scores take at COCO's size? Synthetic boxes and masks.
 
 python tests/performance/coco_intervals.py --images 5000 --detections 100
 """
@@ -28,13 +28,13 @@ def synthetic(images: int, detections: int, categories: int, rng: np.random.Gene
     truth: dict = {
         "images": [],
         "annotations": [],
-        "categories": [{"id": c, "name": str(c)} for c in range(categories)],
+        "categories": [{"id": 1 + c, "name": str(c)} for c in range(categories)],
     }
     found = []
     for image in range(1, images + 1):
         truth["images"].append({"id": image, "width": 640, "height": 480, "file_name": f"{image}.jpg"})
         boxes = np.c_[rng.uniform(0, 500, (7, 1)), rng.uniform(0, 380, (7, 1)), np.exp(rng.uniform(2, 4.6, (7, 2)))]
-        kinds = rng.integers(0, categories, 7)
+        kinds = rng.integers(1, categories + 1, 7)
         for box, kind in zip(boxes, kinds, strict=True):
             number = len(truth["annotations"]) + 1
             truth["annotations"].append(
@@ -45,7 +45,7 @@ def synthetic(images: int, detections: int, categories: int, rng: np.random.Gene
             near = index < 14
             box = boxes[index % 7] + (rng.normal(0, 3, 4) if near else rng.uniform(-100, 100, 4))
             box[2:] = np.maximum(np.abs(box[2:]), 2)
-            kind = int(kinds[index % 7]) if near else int(rng.integers(categories))
+            kind = int(kinds[index % 7]) if near else int(rng.integers(1, categories + 1))
             value = float(rng.beta(4, 2) if near else rng.beta(1, 5))
             (mask,) = rle.frPyObjects(rectangle(box), 480, 640)
             mask["counts"] = mask["counts"].decode()
