@@ -175,4 +175,4 @@ def twelve(table: Table, records: Sequence[Mapping[str, Any]]) -> Sheet:
             values = [cell([metrics[f"{kind}/{measure}"] for metrics in seeds.values()]) for measure in NAMES]
             rows.append([name, scale, what, *values, str(len(seeds))])
     header = ["run", "scale", "", *NAMES, "seeds"]
-    return plain(table.stem, "All twelve numbers, in percent", header, rows, left=3)
+    return plain(f"{table.stem}_twelve", "All twelve numbers, in percent", header, rows, left=3)

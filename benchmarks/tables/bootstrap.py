@@ -38,7 +38,7 @@ def interval(
     if units < 2:
         return {}
     exact = {name: float(found[0]) for name, found in score(np.ones((1, units), np.int64)).items()}
-    return _around(exact, over, units, score(weights(units, resamples, seed)), seed)
+    return exact and _around(exact, over, units, score(weights(units, resamples, seed)), seed)
 
 
 def of_mean(over: str, values: Mapping[str, np.ndarray]) -> dict[str, Any]:

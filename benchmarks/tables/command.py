@@ -9,8 +9,6 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-
 from benchmarks.errors import InputError, command_parser
 from benchmarks.tables.benchmark import Benchmark, Launch
 from benchmarks.tables.launchers import Slurm, visible_gpus
@@ -140,4 +138,6 @@ def named(entries: list[str]) -> dict[str, str]:
 
 def chosen_device(name: str) -> str:
     """``auto`` as what torch finds."""
+    import torch
+
     return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name

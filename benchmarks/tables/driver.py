@@ -58,7 +58,7 @@ def table_command(benchmark: Benchmark, doc: str, example: str) -> int:
     if pending:
         benchmark.require()
     failures = _run(benchmark, pending, parser, args, launch, out)
-    return _report(benchmark, jobs, failures, out, args, drawn=not pending)
+    return _report(benchmark, jobs, failures, out, args)
 
 
 def _plan(jobs: Sequence[Job], commands: dict[Job, list[str]], out: Path, done: dict[str, Path]) -> list[str]:
@@ -169,23 +169,22 @@ def _report(
     failures: dict[Job, str],
     out: Path,
     args: argparse.Namespace,
-    drawn: bool,
 ) -> int:
     """Draw, render, and say what failed. Returns the exit code."""
     records = read_records(out / "records")
     have = recorded(out)
     folders = {job: out / job.label for job in jobs if job.hash in have and (out / job.label).is_dir()}
     code = 0
-    if folders and not drawn:
+    if folders:
         try:
             benchmark.draw(folders, out / "pictures")
         except Exception as error:  # the scores are there: a picture that cannot be drawn must not hide them
             print(f"no pictures: {type(error).__name__}: {' '.join(str(error).split())}", file=sys.stderr)
             code = 1
-    pages = [render(page, args.format) for page in benchmark.sheets(records)]
-    stem = benchmark.table.stem
-    write_text(out / f"{stem}.{SUFFIXES[args.format]}", "\n\n".join(pages) + "\n")
-    print("\n\n".join(pages))
+    pages = {page.stem: render(page, args.format) for page in benchmark.sheets(records)}
+    for stem, text in pages.items():
+        write_text(out / f"{stem}.{SUFFIXES[args.format]}", text + "\n")
+    print("\n\n".join(pages.values()))
     print(f"records: {out / 'records'}   pictures: {out / 'pictures'}   logs: {out / 'logs'}", file=sys.stderr)
     if args.json:
         write_json(args.json, records)

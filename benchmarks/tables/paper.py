@@ -146,7 +146,7 @@ def lines(table: Table, records: Sequence[Mapping[str, Any]]) -> list[Line]:
         }
         if row:
             verdict = _verdict(table, row.values, ours)
-            label = f"{row.printed or row.method} ({name})"
+            label = name if row.setting else f"{row.printed or row.method} ({name})"
             return Line(label, row.backbone, scale, len(members), row.values, ours, verdict, row.flag, **common)
         verdict = "not in the paper" if scale == "paper" else "mini: no reproduction"
         return Line(name, backbone_name(members[0]), scale, len(members), nothing, ours, verdict, **common)

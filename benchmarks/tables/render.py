@@ -35,10 +35,9 @@ def sheet(table: Table, records: Sequence[Mapping[str, Any]]) -> Sheet:
     rows: list[tuple[str, ...] | None] = []
     last_ran = False
     for line in body:
+        what = []
         if any(value is not None for value in line.paper):
-            what = [(table.reported, [_shown(value, "{:.1f}") for value in line.paper])]
-        else:
-            what = []
+            what.append((table.reported, [_shown(value, "{:.1f}") for value in line.paper]))
         if line.runs:
             what.append(("ours", _with_spread(line)))
             if any(line.intervals):
@@ -49,12 +48,9 @@ def sheet(table: Table, records: Sequence[Mapping[str, Any]]) -> Sheet:
             rows.append(None)
         for index, (kind, cells) in enumerate(what):
             first = (line.label, line.backbone) if index == 0 else ("", "")
-            seeds, verdict = ("", "")
-            if kind == "ours":
-                seeds, verdict = str(line.runs), line.verdict
-            elif not line.runs:
-                verdict = line.verdict
-            rows.append((*first, kind, *cells, seeds, verdict))
+            judged = kind == "ours" or not line.runs
+            last = (str(line.runs) if kind == "ours" else "", line.verdict if judged else "")
+            rows.append((*first, kind, *cells, *last))
         last_ran = bool(line.runs)
     header = ("pretraining", "backbone", "", *(column.heading for column in table.columns), "seeds", "verdict")
     title = f"Table {table.number}: {table.title}" if isinstance(table.number, int) else table.title
@@ -84,7 +80,7 @@ def _with_spread(line: Line) -> list[str]:
 
 def _notes(table: Table, body: Sequence[Line]) -> list[str]:
     notes = [f"noise band: {table.noise:g} ({table.noise_reason})", f"source: {table.source}"]
-    notes += [f"known inconsistency: {flag}" for flag in table.flags]
+    notes += [f"about the paper: {flag}" for flag in table.flags]
     notes += [f"{line.label}, {line.backbone}: {line.note}" for line in body if line.note]
     if any(any(line.intervals) for line in body):
         notes.append("95%: bootstrap interval of a single run over what was tested, not over seeds")
@@ -184,9 +180,12 @@ def _latex(page: Sheet) -> str:
     return "\n".join([*out, *(f"% {note}" for note in page.notes if note.startswith("records of "))])
 
 
+def _plain_number(value: Any) -> Any:
+    """Enough digits for any use, and none of the binary fraction's."""
+    return "" if value is None else round(value, 6) if isinstance(value, float) else value
+
+
 def _csv(page: Sheet) -> str:
     stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerows(
-        ["" if value is None else value for value in row] for row in page.data
-    )
+    csv.writer(stream, lineterminator="\n").writerows([_plain_number(value) for value in row] for row in page.data)
     return stream.getvalue().rstrip("\n")
