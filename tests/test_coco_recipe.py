@@ -13,10 +13,10 @@ from pycocotools.coco import COCO
 from benchmarks import shapes
 from benchmarks.checkpoints.card import Architecture, ResNetArchitecture
 from benchmarks.coco.dataset import open_coco
+from benchmarks.coco.intervals import interval, resampled
 from benchmarks.coco.recipe import Options, resolve
 from benchmarks.coco.run import check_fit
 from benchmarks.coco.scoring import score
-from benchmarks.coco.intervals import interval, resampled
 from benchmarks.coco.table import twelve
 from benchmarks.controls import write_random_control
 from benchmarks.errors import InputError

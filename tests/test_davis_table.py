@@ -1,7 +1,6 @@
 """Table 4: from checkpoints to records, pictures and the paper's rows."""
 
 import pytest
-
 from in_process import run_tool
 from tables_in_process import run_table
 

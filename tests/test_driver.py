@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -13,12 +14,13 @@ import pytest
 from in_process import run_tool
 
 from benchmarks.claim import held, holder
+from benchmarks.coco.table import Coco
 from benchmarks.controls import write_random_control
 from benchmarks.errors import InputError
 from benchmarks.records import read_records
 from benchmarks.tables import table1
 from benchmarks.tables.benchmark import Launch
-from benchmarks.tables.command import table_parser
+from benchmarks.tables.command import arguments_for, table_parser
 from benchmarks.tables.jobs import DIGITS, Job, config_digest
 from benchmarks.tables.launchers import failure, process_command
 
@@ -115,8 +117,8 @@ def test_a_job_is_one_processs_and_a_killed_one_leaves_no_claim(tmp_path):
 
 def test_what_a_job_is_known_by():
     def job(**changes):
-        usual = {"table": table1.TABLE, "protocol": "p", "scale": "mini", "name": "a", "seed": 0, "checkpoint": None,
-                 "checkpoint_sha256": "0", "data": {"files": 1}, "config": "c", "options": {"updates": None}}  # fmt: skip
+        usual = {"table": table1.TABLE, "protocol": "p", "scale": "mini", "name": "a", "seed": 0, "checkpoint": None}
+        usual |= {"checkpoint_sha256": "0", "data": {"files": 1}, "config": "c", "options": {"updates": None}}
         return Job(**(usual | changes))
 
     one = job()
@@ -162,3 +164,75 @@ def test_the_commands_of_launchers():
     several = process_command(["tool.py"], Launch("torchrun", 8, 2), "host:29500", "abc")
     where = "--nnodes=2 --rdzv_backend=c10d --rdzv_endpoint=host:29500 --rdzv_id=abc"
     assert f"{where} --nproc_per_node=8" in " ".join(several)
+    assert process_command(["tool.py"], Launch(), None, "abc")[1:] == ["tool.py"]
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--nodes", 2], "--nodes takes --launcher torchrun or slurm"),
+        (["--nodes", 2, "--launcher", "torchrun"], "takes --rdzv-endpoint"),
+        (["--gpus", 0], "give numbers of 1 or more"),
+        (["--launcher", "slurm"], "needs SLURM's sbatch"),
+    ],
+)
+def test_launches_that_make_no_sense(weights, monkeypatch, words, line):
+    monkeypatch.setenv("PATH", "")
+    done = run_tool(TOOL, *arguments(weights, "good"), *words)
+    assert done.returncode == 2
+    assert line in done.stderr
+    assert not list((weights.parent / "out").glob("records/*"))
+
+
+def test_torchrun_shares_a_job_between_two_processes(weights, tmp_path):
+    done = run_tool(TOOL, *arguments(weights, "sums"), "--launcher", "torchrun", "--gpus", 2)
+    assert done.returncode == 0, done.stderr
+    (record,) = read_records(tmp_path / "out" / "records")
+    assert (record["metrics"]["score"], record["run"]["devices"]) == (3.0, 2)
+    assert "--launcher torchrun --gpus 2" in " ".join(record["command"])
+
+
+def test_a_slurm_job_that_is_preempted_goes_on_from_its_snapshot(weights, tmp_path, monkeypatch):
+    submitit = pytest.importorskip("submitit")
+    monkeypatch.setenv("FLSL_SUBMITIT_CLUSTER", "local")
+    out, submitted = tmp_path / "out", []
+    whole = submitit.AutoExecutor.submit
+
+    def submit(self, *what):
+        submitted.append(whole(self, *what))
+        return submitted[-1]
+
+    def after_a_snapshot(seconds):
+        # The driver sleeps between its looks: a moment to play the cluster that takes the machine away.
+        if not interrupted and list(out.glob("long-*/snapshot.json")):
+            interrupted.append(True)
+            os.kill(task_of(submitted[0]), signal.SIGUSR2)
+        assert time.monotonic() < end
+        sleep(seconds)
+
+    interrupted, sleep, end = [], time.sleep, time.monotonic() + 240
+    monkeypatch.setattr(submitit.AutoExecutor, "submit", submit)
+    monkeypatch.setattr("benchmarks.tables.launchers.time.sleep", after_a_snapshot)
+    done = run_tool(TOOL, *arguments(weights, "long", "raises"), "--launcher", "slurm")
+    assert done.returncode == 1, done.stderr
+    assert "ValueError: this job is no good" in done.stderr
+    (record,) = read_records(out / "records")
+    first, second = record["run"]["steps"]
+    assert first == 0
+    assert 0 < second < 60
+    assert list((out / "logs" / "slurm").glob("*_log.out"))
+
+
+def task_of(job):
+    """The process that does a local job: its controller has no other child."""
+    (task,) = Path(f"/proc/{job.job_id}/task/{job.job_id}/children").read_text().split()
+    return int(task)
+
+
+def test_a_command_line_is_written_down_as_it_was_meant():
+    parser = table_parser(Coco(table1.TABLE), "doc", "example")
+    words = ["--checkpoint", "a=x y.pth", "--data-root", "d", "--out", "o", "--seeds", "1", "2", "--as-released",
+             "--per-device", "2", "--learning-rate", "0.001", "--launcher", "torchrun", "--gpus", "8"]  # fmt: skip
+    args = parser.parse_args(words)
+    again = arguments_for(parser, args, {"seeds": [2], "launcher": "none", "gpus": 1})
+    assert vars(parser.parse_args(again)) == vars(args) | {"seeds": [2], "launcher": "none", "gpus": 1}

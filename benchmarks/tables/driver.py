@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.checkpoints.convert import canonical
-from benchmarks.claim import held
+from benchmarks.claim import LOCK, held, holder
 from benchmarks.errors import InputError
 from benchmarks.files import write_json, write_text
 from benchmarks.processes import is_first_process
-from benchmarks.records import make_record, read_records, record_path, write_record
+from benchmarks.records import make_record, read_records, write_record
 from benchmarks.tables import launchers
 from benchmarks.tables.benchmark import Benchmark, Launch
 from benchmarks.tables.command import (
@@ -54,6 +54,9 @@ def table_command(benchmark: Benchmark, doc: str, example: str) -> int:
         commands = {job: _alone(parser, args, job) for job in jobs}
         print("\n".join([*benchmark.lines(), *_plan(jobs, commands, out, done)]))
         return 0
+    for job in jobs:
+        if holder(out / job.label) is None:
+            _sweep(out / "records", f".*-{job.hash}.*")
     pending = [job for job in jobs if job.hash not in done]
     if pending:
         benchmark.require()
@@ -146,6 +149,7 @@ def _work(benchmark: Benchmark, job: Job, out: Path, launch: Launch) -> int:
         if job.hash in (done := recorded(out)):
             print(f"done already: {done[job.hash]}")
             return 0
+        _sweep(folder, ".*")
         begun = devices_of(folder)
         if begun not in (None, launch.devices):
             raise InputError(f"{folder} was begun on {begun} devices: go on with as many, or remove it")
@@ -157,10 +161,15 @@ def _work(benchmark: Benchmark, job: Job, out: Path, launch: Launch) -> int:
             job.table.benchmark, job.protocol, job.scale, job.name, checkpoint, dict(job.data), result, job.seed,
             started, benchmark.device(), job.hash, job.study, folder.name,
         )  # fmt: skip
-        for half_written in (out / "records").glob(f".{record_path('', record).stem}.*"):
-            half_written.unlink()
         print(f"record: {write_record(out / 'records', record)}")
     return 0
+
+
+def _sweep(folder: Path, names: str) -> None:
+    """Remove what a killed process was writing in ``folder``: it has a name with a dot first until it is whole."""
+    for path in folder.rglob(names):
+        if path.is_file() and path.name != LOCK:
+            path.unlink()
 
 
 def _report(

@@ -159,7 +159,7 @@ class Attempt:
         import submitit
 
         if self.process is not None:
-            _stop(self.process, GRACE)
+            _end(self.process.pid, GRACE)
         return submitit.helpers.DelayedSubmission(Attempt(self.command, self.log, self.nodes))
 
     def __getstate__(self) -> dict[str, Any]:
@@ -237,6 +237,17 @@ def _stop(process: subprocess.Popen, grace: float) -> None:
     if process.poll() is None:
         process.kill()
         process.wait()
+
+
+def _end(pid: int, grace: float) -> None:
+    """:func:`_stop` for a signal handler: the code that it interrupts may hold the lock of the process's object."""
+    with contextlib.suppress(ProcessLookupError, ChildProcessError):
+        os.kill(pid, signal.SIGTERM)
+        end = time.monotonic() + grace
+        while os.waitpid(pid, os.WNOHANG) == (0, 0):
+            if time.monotonic() > end:
+                os.kill(pid, signal.SIGKILL)
+            time.sleep(POLL)
 
 
 def _outcome(task: Task, job: Any) -> str | None:
