@@ -13,7 +13,7 @@ from pycocotools.coco import COCO
 from benchmarks import shapes
 from benchmarks.checkpoints.card import Architecture, ResNetArchitecture
 from benchmarks.coco.dataset import open_coco
-from benchmarks.coco.intervals import interval, resampled
+from benchmarks.coco.intervals import _reached, interval, resampled
 from benchmarks.coco.recipe import Options, resolve
 from benchmarks.coco.run import check_fit
 from benchmarks.coco.scoring import score
@@ -153,6 +153,12 @@ def test_resampled_images_score_as_pycocotools_scores_them(tmp_path, copies):
     for name, value in expected.items():
         assert np.isnan(mine[name][0]) if value is None else mine[name][0] == pytest.approx(value, abs=1e-10), name
     assert sum(value is not None for value in expected.values()) >= 10
+
+
+def test_recalls_are_counted_as_searchsorted_counts_them():
+    recalls = np.linspace(0, 1, 101)
+    shares = np.array([[hits / of for hits in range(of + 1)] + [0.5] * (200 - of) for of in range(1, 201)])
+    assert (_reached(shares, recalls) == np.searchsorted(recalls, shares, side="right")).all()
 
 
 def test_an_interval_lies_around_the_score(tmp_path):

@@ -80,11 +80,12 @@ def _precisions(evaluation: COCOeval, area: int, drawn: np.ndarray) -> np.ndarra
     """The mean over categories of the average precision in percent, at each IoU threshold: ``[R, T]``."""
     total = np.zeros((len(drawn), len(evaluation.params.iouThrs)))
     categories = np.zeros(len(drawn))
+    few = drawn.astype(np.int16)  # no image is drawn as often as would not fit, and memory is what takes the time
     for matches in _by_category(evaluation, area):
         for start in range(0, len(drawn), step := max(1, BLOCK // max(1, len(matches.detection_image)))):
             block = slice(start, start + step)
             truths = drawn[block] @ matches.truths
-            total[block] += _average(matches, drawn[block], truths, evaluation.params.recThrs)
+            total[block] += _average(matches, few[block], truths, evaluation.params.recThrs)
             categories[block] += truths > 0
     with np.errstate(invalid="ignore"):
         return 100 * total / categories[:, None]
@@ -116,23 +117,33 @@ def _average(matches: Matches, drawn: np.ndarray, truths: np.ndarray, recalls: n
     Only at hits does recall rise, so only there is the curve looked at. What counts hardly differs between thresholds,
     so it is summed up once, and for each threshold corrected by the few detections that differ.
     """
-    weight = drawn[:, matches.detection_image].astype(np.int32)
+    weight = np.take(drawn, matches.detection_image, axis=1)
     base = matches.counts[0]
-    said_base = np.cumsum(weight * base, axis=1, dtype=np.int32)
+    said_base = np.cumsum(weight if base.all() else weight * base, axis=1, dtype=np.int32)
     found = np.zeros((len(drawn), len(matches.hit)))
     of = np.maximum(truths, 1)[:, None]
     for index, (hit, counts) in enumerate(zip(matches.hit, matches.counts, strict=True)):
         at = np.flatnonzero(hit)
         if not len(at):
             continue
-        tp = np.cumsum(weight[:, at], axis=1)
+        tp = np.cumsum(weight[:, at], axis=1, dtype=np.int32)
         said = said_base[:, at]
         other = np.flatnonzero(counts != base)
         if len(other):
-            change = np.cumsum(weight[:, other] * np.where(counts[other], 1, -1), axis=1)
+            change = np.cumsum(weight[:, other] * np.where(counts[other], 1, -1), axis=1, dtype=np.int32)
             before = np.searchsorted(other, at, side="right")
             said = said + np.pad(change, ((0, 0), (1, 0)))[:, before]
         precision = np.maximum.accumulate((tp / (said + np.spacing(1)))[:, ::-1], axis=1)[:, ::-1]
-        gained = np.diff(np.searchsorted(recalls, tp / of, side="right"), axis=1, prepend=0)
+        gained = np.diff(_reached(tp / of, recalls), axis=1, prepend=0)
         found[:, index] = (precision * gained).sum(axis=1) / len(recalls)
     return found * (truths > 0)[:, None]
+
+
+def _reached(recall: np.ndarray, recalls: np.ndarray) -> np.ndarray:
+    """How many of ``recalls`` (0, 0.01, ... 1) are at most ``recall``: ``np.searchsorted`` in less time."""
+    edges = np.append(recalls, np.inf)
+    step = (recall * (len(recalls) - 1)).astype(np.int32)
+    # Rounding may have led one step too far or not far enough.
+    step += edges[step + 1] <= recall
+    step -= edges[step] > recall
+    return step + 1
