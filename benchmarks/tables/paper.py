@@ -79,7 +79,7 @@ class Table:
     flags: tuple[str, ...] = ()  # what the paper contradicts itself in, beyond single rows
     version: int = 1  # of the protocol; raised when a change of ours moves scores, so that records before it are others
     costs: Mapping[str, Cost] = field(default_factory=dict)  # by backbone; "" is for any other
-    mini_minutes: float = 1.0  # of a job at scale mini on two cores
+    mini_minutes: float = 1.0  # of a job at scale mini on two cores, roughly
     reported: str = "paper"  # whose numbers the rows are
     compares: Callable[[Mapping[str, Any]], bool] = lambda record: True  # may this record be held against a row?
 
