@@ -67,10 +67,13 @@ def test_a_failed_job_leaves_the_others_alone_and_what_is_done_stays_done(weight
         ("good", "done"), ("raises", "missing"), ("refuses", "missing"), ("crashes", "missing"),
     ]  # fmt: skip
     before = record
+    half = tmp_path / "out" / "records" / f".cheap-good-seed0-{record['job']}.x.json"
+    half.write_text("{")  # what a kill leaves
     done = run_tool(TOOL, *arguments(weights, "good"), "--format", "csv")
     assert done.returncode == 0
     assert ",good," in done.stdout
     assert "[1/" not in done.stderr  # nothing ran
+    assert not half.exists()
     assert read_records(tmp_path / "out" / "records") == [before]
 
 
