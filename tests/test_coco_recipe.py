@@ -5,12 +5,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from pycocotools import mask as rle
+from pycocotools.coco import COCO
 
 from benchmarks import shapes
 from benchmarks.checkpoints.card import Architecture, ResNetArchitecture
-from benchmarks.claim import claim
 from benchmarks.coco.dataset import open_coco
+from benchmarks.coco.intervals import _reached, interval, resampled
 from benchmarks.coco.recipe import Options, resolve
 from benchmarks.coco.run import check_fit
 from benchmarks.coco.scoring import score
@@ -18,6 +21,7 @@ from benchmarks.coco.table import twelve
 from benchmarks.controls import write_random_control
 from benchmarks.errors import InputError
 from benchmarks.tables import paper, table1, table2
+from benchmarks.tables.render import render
 
 ROOT = Path(__file__).resolve().parents[1]
 ONE_X = {"batch": 8, "epochs": 12, "drops": (8, 11), "warm_up": 1000, "learning_rate": 5e-5, "precision": "fp16"}
@@ -107,11 +111,65 @@ def test_nothing_found_is_no_score_where_nothing_is(coco):
     assert found["segm/APl"] is None  # pictures of 64 pixels have no object above 96 x 96
 
 
-def test_a_folder_is_one_runs(tmp_path):
-    claim(tmp_path, {"seed": 0})
-    claim(tmp_path, {"seed": 0})
-    with pytest.raises(InputError, match="another checkpoint, data or options"):
-        claim(tmp_path, {"seed": 1})
+def synthetic(copies):
+    """Objects and detections of six images, each there as often as ``copies`` says; no two scores are the same."""
+    rng = np.random.default_rng(3)
+    truth = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "a"}, {"id": 2, "name": "b"}]}
+    found = []
+    for copy in copies:
+        boxes = [(rng.uniform(5, 200, 2), np.exp(rng.uniform(2.5, 4.7, 2)), int(rng.integers(1, 3))) for _ in range(4)]
+        noise = [(rng.normal(0, 5, 4), float(rng.random())) for _ in range(8)]
+        for _ in range(copy):
+            image = len(truth["images"]) + 1
+            truth["images"].append({"id": image, "width": 320, "height": 320})
+            for index, (corner, size, kind) in enumerate(boxes):
+                box = [*corner.tolist(), *size.tolist()]
+                left, top, right, bottom = box[0], box[1], box[0] + box[2], box[1] + box[3]
+                number = len(truth["annotations"]) + 1
+                truth["annotations"].append(
+                    {"id": number, "image_id": image, "category_id": kind, "bbox": box, "iscrowd": int(index == 3),
+                     "area": box[2] * box[3], "segmentation": [[left, top, right, top, right, bottom, left, bottom]]}
+                )  # fmt: skip
+            for index, (shift, value) in enumerate(noise):
+                corner, size, kind = boxes[index % 4]
+                box = np.r_[corner, size] + shift
+                box[2:] = np.maximum(box[2:], 1)
+                x, y, w, h = box.tolist()
+                (mask,) = rle.frPyObjects([[x, y, x + w, y, x + w, y + h, x, y + h]], 320, 320)
+                mask["counts"] = mask["counts"].decode()
+                found.append({"image_id": image, "category_id": kind if index < 7 else 3 - kind,
+                              "bbox": [x, y, w, h], "score": value, "segmentation": mask})  # fmt: skip
+    return truth, found
+
+
+@pytest.mark.parametrize("copies", [[1] * 6, [2, 0, 1, 0, 3, 0]])
+def test_resampled_images_score_as_pycocotools_scores_them(tmp_path, copies):
+    whole, found = synthetic([1] * 6)
+    (tmp_path / "whole.json").write_text(json.dumps(whole))
+    mine = resampled(COCO(tmp_path / "whole.json"), found, np.array([copies]))
+    again, detections = synthetic(copies)
+    (tmp_path / "again.json").write_text(json.dumps(again))
+    expected = score(tmp_path / "again.json", detections)
+    for name, value in expected.items():
+        assert np.isnan(mine[name][0]) if value is None else mine[name][0] == pytest.approx(value, abs=1e-10), name
+    assert sum(value is not None for value in expected.values()) >= 10
+
+
+def test_recalls_are_counted_as_searchsorted_counts_them():
+    recalls = np.linspace(0, 1, 101)
+    shares = np.array([[hits / of for hits in range(of + 1)] + [0.5] * (200 - of) for of in range(1, 201)])
+    assert (_reached(shares, recalls) == np.searchsorted(recalls, shares, side="right")).all()
+
+
+def test_an_interval_lies_around_the_score(tmp_path):
+    truth, found = synthetic([1] * 6)
+    (tmp_path / "truth.json").write_text(json.dumps(truth))
+    bounds, scores = interval(tmp_path / "truth.json", found), score(tmp_path / "truth.json", found)
+    assert (bounds["over"], bounds["units"], bounds["level"]) == ("images", 6, 0.95)
+    for name in ("bbox/AP", "segm/AP50"):
+        low, high = bounds["values"][name]
+        assert low < scores[name] < high
+    assert interval(tmp_path / "truth.json", []) == {}
 
 
 def test_the_papers_numbers_are_the_papers():
@@ -139,7 +197,7 @@ def test_eight_heads_have_a_row_of_their_own_and_minus_one_is_no_score():
     ]  # fmt: skip
     lines = [line.label for line in paper.lines(table1.TABLE, records) if line.runs]
     assert lines == ["FLSL (mine)", "FLSL (mine-8heads)"]
-    text = twelve("coco-mask-rcnn", records)
+    text = render(twelve(table1.TABLE, records), "text")
     assert text.count("mine-8heads") == 2
     assert "-1" not in text
     resnet = {"checkpoint": {"card": {"architecture": {"kind": "resnet", "blocks": [3, 4, 6, 3]}}}}

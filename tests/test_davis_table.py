@@ -1,33 +1,39 @@
 """Table 4: from checkpoints to records, pictures and the paper's rows."""
 
 import pytest
+from in_process import run_tool
+from tables_in_process import run_table
 
 from benchmarks import shapes
 from benchmarks.controls import write_random_control
-from benchmarks.davis.table import judge, open_data, plan
+from benchmarks.davis.table import interval, open_data
 from benchmarks.errors import InputError
 from benchmarks.records import read_records
-from benchmarks.tables import paper
 from benchmarks.tables.command import named
 from benchmarks.tables.table4 import TABLE
 
 
 def test_a_mini_run_leaves_records_and_pictures_and_is_no_reproduction(tmp_path):
     shapes.write_davis(tmp_path, 0, 1, frames=4, height=96, width=160)
-    root = open_data(tmp_path, "mini")
-    checkpoints = {name: tmp_path / f"{name}.safetensors" for name in "ab"}
-    for seed, path in enumerate(checkpoints.values()):
-        write_random_control(path, seed)
-    assert "1 sequences, 4 frames" in plan(checkpoints, root, "mini")
-    judge(checkpoints, root, tmp_path / "out", "mini", "cpu")
-    records = read_records(tmp_path / "out" / "records")
+    words = ["--data-root", tmp_path, "--out", tmp_path / "out", "--scale", "mini", "--device", "cpu"]
+    for seed, name in enumerate("ab"):
+        write_random_control(tmp_path / f"{name}.safetensors", seed)
+        words += ["--checkpoint", f"{name}={tmp_path / name}.safetensors"]
+    plan = run_tool("table4.py", *words, "--dry-run", "--seeds", 0, 1).stdout
+    assert "1 sequences, 4 frames" in plan
+    assert "2 jobs, 0 done, 2 to do" in plan  # no seed takes part
+    done = run_table("table4.py", *words)
+    assert done.returncode == 0, done.stderr
+    records = sorted(read_records(tmp_path / "out" / "records"), key=lambda record: record["name"])
     assert [(r["benchmark"], r["scale"], r["protocol"], r["name"]) for r in records] == [
         ("davis", "mini", "davis2017-192p (mini)", name) for name in "ab"
     ]
     assert 0 < records[0]["metrics"]["J&F-Mean"] < 1
-    table = paper.text(TABLE, records)
-    assert table.count("not run") == len(TABLE.rows)
-    assert table.count("mini: no reproduction") == 2
+    assert records[0]["interval"] == interval(records[0]["metrics"])
+    low, high = records[0]["interval"]["values"]["J&F-Mean"]
+    assert low < records[0]["metrics"]["J&F-Mean"] < high
+    assert done.stdout.count("not run") == len(TABLE.rows)
+    assert done.stdout.count("mini: no reproduction") == 2
     assert (tmp_path / "out/pictures/a/shapes-00.webp").is_file()
 
 

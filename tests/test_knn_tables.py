@@ -1,15 +1,16 @@
 """Tables 5 and 6: settings, pretraining and scoring of one of them, and what the tables say."""
 
-import dataclasses
-import subprocess
-
 import pytest
+from in_process import run_tool
+from tables_in_process import job_names, run_table
 
 from benchmarks import shapes
 from benchmarks.errors import InputError
-from benchmarks.knn.ablation import Plan, check, describe, judge, open_data
+from benchmarks.knn.ablation import open_data
 from benchmarks.records import read_records
-from benchmarks.tables import ablation, table5, table6
+from benchmarks.tables import table5, table6
+from benchmarks.tables.paper import lines
+from benchmarks.tables.render import render, sheet
 
 
 @pytest.fixture(scope="module")
@@ -20,52 +21,85 @@ def world(tmp_path_factory):
 
 
 def test_a_setting_is_pretrained_scored_and_not_done_twice(world, tmp_path, monkeypatch):
-    setting = table6.TABLE.mini[0]
-    plan = Plan("mini", open_data(world, "mini"), tmp_path, epochs=1)
-    assert judge(plan, [setting], [0], {}, None) == 0
+    words = ["--data-root", world, "--out", tmp_path, "--scale", "mini", "--device", "cpu"]
+    own = [*words, "--epochs", 1, "--settings", "K64"]
+    done = run_table("table6.py", *own)
+    assert done.returncode == 0, done.stderr
     monkeypatch.setattr("benchmarks.knn.ablation.subprocess", None)  # nothing is pretrained again
-    assert judge(plan, [setting], [0], {}, None) == 0
+    assert run_tool("table6.py", *own).returncode == 0
     (record,) = read_records(tmp_path / "records")
     assert (record["name"], record["run"]["setting"], record["seed"]) == ("K64", "K64", 0)
     assert record["run"]["overrides"] == ["model.clusters=64"]
-    assert len(list((tmp_path / "pictures" / "K64-seed0").glob("*.png"))) == 8
-    given = {"K128": str(tmp_path / "K64-seed0" / "checkpoint.safetensors")}
-    assert judge(plan, [table6.TABLE.mini[1]], [3], given, None) == 0
-    rows = ablation.text(table6.TABLE, read_records(tmp_path / "records"), "mini").splitlines()
-    assert sum("mini: no reproduction" in row for row in rows) == 2
-    assert sum("not run" in row for row in rows) == 3
+    assert (record["interval"]["over"], record["run"]["table"]) == ("images", 6)
+    low, high = record["interval"]["values"]["top1/20"]
+    assert low <= record["metrics"]["top1"]["20"] <= high
+    assert len(list((tmp_path / "pictures" / record["artefacts"]).glob("*.png"))) == 8
+    given = f"K128={tmp_path / record['artefacts'] / 'checkpoint.safetensors'}"
+    done = run_table("table6.py", *words, "--settings", "K128", "--seeds", 3, "--checkpoint", given)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("mini: no reproduction") == 2
+    assert done.stdout.count("not run") == len(table6.TABLE.rows)
+    # The other table has nothing of it.
+    assert not [line for line in lines(table5.TABLE, read_records(tmp_path / "records")) if line.runs]
 
 
-def test_a_pretraining_that_fails_ends_the_run(world, tmp_path, monkeypatch):
-    monkeypatch.setattr("subprocess.run", lambda command, check: subprocess.CompletedProcess(command, 3))
-    plan = Plan("mini", open_data(world, "mini"), tmp_path)
-    assert judge(plan, table6.TABLE.mini, [0], {}, None) == 3
+def test_a_pretraining_that_fails_fails_its_job(world, tmp_path, monkeypatch):
+    words = ["--data-root", world, "--out", tmp_path, "--scale", "mini", "--settings", "K64"]
+    (job,) = job_names("table6.py", *words)
+    monkeypatch.setattr("benchmarks.knn.ablation._run", lambda command, lock: 3)
+    with pytest.raises(RuntimeError, match=r"pretraining ended with exit code 3: .*-m pretrain .*model.clusters=64"):
+        run_tool("table6.py", *words, "--job", job)
     assert not (tmp_path / "records").exists()
 
 
-def test_the_commands_of_the_papers_runs(tmp_path):
-    plan = Plan("paper", tmp_path, tmp_path / "out", "torchrun", 8, "cuda")
-    text = describe(plan, table5.TABLE.settings, [0, 1], {"plain-v0.03-gamma5": "x.pth"})
-    assert text.count("-m torch.distributed.run --standalone --nproc_per_node=8 -m pretrain") == 12
-    assert text.count("run.epochs=100") == text.count("run.batch=64") == 12
-    assert "objective.intra=0.0 objective.inter=1.0 objective.volume=1.0 objective.sinkhorn=true" in text
-    assert text.count(": x.pth") == 2
-    assert [s.overrides for s in table6.TABLE.settings][2] == ("model.clusters=4096",)
+def test_the_papers_runs(tmp_path):
+    for wnid in range(1000):
+        (tmp_path / "train" / str(wnid)).mkdir(parents=True)
+    (tmp_path / "val").mkdir()
+    (tmp_path / "Annotations").mkdir()
+    words = ["--data-root", tmp_path, "--out", tmp_path / "out", "--launcher", "torchrun", "--gpus", 8]
+    done = run_tool("table5.py", *words, "--seeds", 0, 1, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "14 jobs, 0 done, 14 to do, 3,136 GPU-hours for 14 of them" in done.stdout
+    assert "100 epochs a setting" in done.stdout
+    assert "--settings sinkhorn-v0-gamma1" in done.stdout
+    assert table5.ABLATION.settings[0].overrides == (
+        "objective.intra=0.0", "objective.inter=1.0", "objective.volume=1.0", "objective.sinkhorn=true",
+    )  # fmt: skip
+    assert [s.overrides for s in table6.ABLATION.settings][2] == ("model.clusters=4096",)
+
+
+def test_a_pretraining_on_eight_gpus(tmp_path):
+    from benchmarks.knn.ablation import KnnAblation
+    from benchmarks.tables.benchmark import Launch
+
+    own = KnnAblation(table5.ABLATION)
+    own.scale, own.root, own.epochs = "paper", tmp_path, 100
+    command = own.pretraining(table5.ABLATION.settings[-1], 2, tmp_path / "x", Launch("torchrun", 8))
+    text = " ".join(command[1:])
+    assert text.startswith("-m torch.distributed.run --standalone --nproc_per_node=8 -m pretrain ")
+    assert text.endswith("objective.intra=0.03 objective.inter=1.0 objective.volume=5.0 run.batch=64")
+    assert "run.seed=2 run.epochs=100" in text
 
 
 @pytest.mark.parametrize(
-    ("changes", "given", "message"),
+    ("words", "message"),
     [
-        ({}, {"K99": "x"}, "K99=... is no setting of Table 6"),
-        ({"gpus": 4}, {}, "4 GPUs with launcher none"),
-        ({"gpus": 3, "launcher": "torchrun", "device": "cuda"}, {}, "does not divide over 3"),
-        ({}, {}, "needs a GPU"),
+        (["--checkpoint", "K99={control}"], "K99 is no setting of Table 6 at scale mini"),
+        (["--settings", "K5"], "K5 is no setting"),
+        (["--nodes", "2", "--launcher", "slurm"], "one machine's: leave --nodes out"),
+        (["--scale", "paper", "--launcher", "torchrun", "--gpus", "3"], "does not divide over 3"),
+        (["--scale", "paper"], "8 classes instead of 1000"),
     ],
 )
-def test_plans_that_cannot_be_carried_out(tmp_path, changes, given, message):
-    plan = dataclasses.replace(Plan("paper", tmp_path, tmp_path), **changes)
-    with pytest.raises(InputError, match=message):
-        check(plan, table6.TABLE, given)
+def test_plans_that_cannot_be_carried_out(world, tmp_path, words, message):
+    from benchmarks.controls import POSITIVE_CONTROL
+
+    words = [word.format(control=POSITIVE_CONTROL) for word in words]
+    done = run_tool("table6.py", "--data-root", world, "--out", tmp_path / "out", "--scale", "mini", *words)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_scale_paper_wants_all_classes(world):
@@ -74,11 +108,14 @@ def test_scale_paper_wants_all_classes(world):
 
 
 def fake(setting, seed, top1, scale="paper"):
+    architecture = {"kind": "vit", "embed_dim": 384, "depth": 12, "patch_size": 16}
     return {
         "benchmark": "knn",
         "scale": scale,
+        "name": setting,
         "seed": seed,
         "run": {"setting": setting},
+        "checkpoint": {"sha256": f"{setting}{seed}", "card": {"method": "FLSL", "architecture": architecture}},
         "metrics": {"top1": {"20": top1}},
     }
 
@@ -92,9 +129,11 @@ def test_verdicts():
         fake("K4096", 0, 71.0),
         fake("K8192", 0, 72.5, "mini"),
     ]
-    rows = {row.split()[0]: row for row in ablation.text(table6.TABLE, records, "paper").splitlines()}
-    assert rows["K1024"].endswith("reproduced")
-    assert "72.45" in rows["K2048"]
-    assert rows["K2048"].endswith("2      within noise")
-    assert rows["K4096"].endswith("differs")
-    assert rows["K8192"].endswith("not run")
+    found = {(line.label, line.scale): line for line in lines(table6.TABLE, records)}
+    assert found["K1024", "paper"].verdict == "reproduced"
+    assert found["K2048", "paper"].verdict == "within noise"
+    assert found["K2048", "paper"].runs == 2
+    assert "72.45 ± 0.64" in render(sheet(table6.TABLE, records), "text")
+    assert found["K4096", "paper"].verdict == "differs"
+    assert found["K8192", "paper"].verdict == "not run"
+    assert found["K8192", "mini"].verdict == "mini: no reproduction"

@@ -1,7 +1,6 @@
 """Faster R-CNN on UAVDT: a real training run whose score is that of its files, the metric, and Table 3."""
 
 import copy
-import dataclasses
 import json
 import subprocess
 import sys
@@ -10,21 +9,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tables_in_process import job_names, run_table
 
 from benchmarks import shapes
 from benchmarks.controls import write_random_control
-from benchmarks.engines.mmdet_launch import launch_command, relaunch
 from benchmarks.errors import InputError
 from benchmarks.tables import paper
+from benchmarks.tables.render import render, sheet
 from benchmarks.tables.table3 import TABLE
 from benchmarks.uavdt.dataset import open_uavdt
 from benchmarks.uavdt.detections import FrameDetections, score_frames
 from benchmarks.uavdt.evaluation import read_ground
-from benchmarks.uavdt.options import MINI, Options
-from benchmarks.uavdt.table import judge, report
+from benchmarks.uavdt.options import Options
+from benchmarks.uavdt.scoring import Outcome, precision_recall
+from benchmarks.uavdt.table import resampled
 
 ROOT = Path(__file__).resolve().parents[1]
-QUICK = dataclasses.replace(MINI, epochs=1, long_side=128, short_side=96, batch=2)
+QUICK = ["--epochs", 1, "--long-side", 128, "--short-side", 96, "--batch", 2]
 
 
 @pytest.fixture(scope="module")
@@ -47,11 +48,14 @@ def tool(name, *arguments):
 
 def test_a_run_trains_detects_and_scores_what_it_wrote(data, control, tmp_path, monkeypatch):
     pytest.importorskip("mmcv.ops", reason="needs mmcv with its operators")
-    options = dataclasses.replace(QUICK, chips="even", ignored_regions="masked", nms="pooled", validate_every=1)
+    options = ["--chips", "even", "--ignored-regions", "masked", "--nms", "pooled", "--validate-every", 1]
     monkeypatch.setattr("tqdm.std.tqdm.display", lambda *args, **kwargs: None)
     out = tmp_path / "out"
-    judge({"random": control}, data, out, "mini", options, [3])
-    losses = [json.loads(line) for line in (out / "random-seed3/losses.jsonl").read_text().splitlines()]
+    words = ["--checkpoint", f"random={control}", "--data-root", data.path.parent, "--out", out, "--scale", "mini"]
+    printed = run_table("table3.py", *words, "--seeds", 3, *QUICK, *options)
+    assert printed.returncode == 0, printed.stderr
+    (folder,) = out.glob("random-seed3-*")
+    losses = [json.loads(line) for line in (folder / "losses.jsonl").read_text().splitlines()]
     assert [line["iteration"] for line in losses] == [1, 2]
     assert {"loss_rpn_cls", "loss_cls", "loss_bbox"} <= losses[0].keys()
     (record,) = (json.loads(path.read_text()) for path in (out / "records").glob("*.json"))
@@ -63,18 +67,31 @@ def test_a_run_trains_detects_and_scores_what_it_wrote(data, control, tmp_path, 
     assert record["run"]["options"]["score_threshold"]["value"] == 0.001
     assert record["metrics"]["num_det"] + record["metrics"]["num_ignored"] > 0
     # The tool gives the same on the files.
-    detections = out / "random-seed3/detections"
+    detections = folder / "detections"
     done = tool("evaluate_uavdt.py", "--ground-truth", data.ground_truth, "--detections", detections,
                 "--sequences", "M0203,M0208", "--json", tmp_path / "scores.json")  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "scores.json").read_text()) == record["metrics"]
-    table = report({"random": control}, data, out, 3)
-    assert "random" in table
-    assert "mini: no reproduction" in table
-    assert (out / "pictures/frames-random.png").is_file()
-    # Another run must not go on from this one's snapshot.
-    with pytest.raises(InputError, match="another checkpoint, data or options"):
-        judge({"random": control}, data, out, "mini", QUICK, [3])
+    assert record["interval"]["over"] == "sequences"
+    assert record["artefacts"] == folder.name
+    assert "random" in printed.stdout
+    assert "mini: no reproduction" in printed.stdout
+    assert (out / f"pictures/frames-{folder.name}.png").is_file()
+    # Other options are another job, which must not go on from this one's snapshot.
+    (other,) = job_names("table3.py", *words, "--seeds", 3, *QUICK)
+    assert other != record["job"]
+
+
+def test_resampled_sequences_score_as_the_toolkit_would_score_them():
+    rng = np.random.default_rng(0)
+    outcomes = []
+    for size in (30, 50, 40):
+        hits = rng.random(size) < 0.5
+        found = np.concatenate([np.ones(hits.sum(), bool), np.zeros(5, bool)])
+        outcomes.append(Outcome(found, rng.random(size), hits))
+    drawn = np.array([[1, 1, 1], [2, 0, 1], [0, 0, 3]])
+    expected = [precision_recall([o for o, n in zip(outcomes, row, strict=True) for _ in range(n)]).ap for row in drawn]
+    assert resampled(outcomes, drawn) == pytest.approx(expected, abs=1e-9)
 
 
 def test_the_metric_scores_as_the_files_it_writes(data, tmp_path):
@@ -131,17 +148,10 @@ def test_chips_are_quarters_with_their_boxes():
     assert EvenChips("none").transform(results) is results
 
 
-def test_options_of_no_use_are_refused(data, control, tmp_path):
+def test_options_of_no_use_are_refused():
     for change in ({"classes": 2}, {"chips": "odd"}, {"batch": 0}, {"score_threshold": 1.5}):
         with pytest.raises(InputError, match="--"):
             Options(**change)
-    with pytest.raises(InputError, match="takes --launcher"):
-        relaunch("none", 2, [])
-    assert relaunch("none", 1, []) is None
-    assert launch_command("torchrun", 4, ["tools/table3.py", "--out", "x"])[1:] == [
-        "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=4", "tools/table3.py", "--out", "x",
-    ]  # fmt: skip
-    assert launch_command("slurm", 4, ["x"])[:2] == ["srun", "--ntasks=4"]
 
 
 def test_a_dry_run_says_everything_and_writes_nothing(data, control, tmp_path):
@@ -149,7 +159,7 @@ def test_a_dry_run_says_everything_and_writes_nothing(data, control, tmp_path):
     done = tool("table3.py", "--checkpoint", f"random={control}", "--seeds", "0", "1", *arguments)
     assert done.returncode == 0, done.stderr
     assert "classes = 3" in done.stdout
-    assert done.stdout.count("run: random") == 2
+    assert done.stdout.count(": random, seed ") == 2
     assert not (tmp_path / "out").exists()
 
 
@@ -176,14 +186,14 @@ def test_the_table_puts_our_numbers_beside_the_papers():
         record_of("MAE", 47.0, name="e"),
     ]
     rows = {(line.label, line.backbone): line for line in paper.lines(TABLE, records)}
-    assert rows["DINO (a)", "ViT-S/16"].verdict == "reproduced"
-    assert rows["DINO (a)", "ViT-S/16"].runs == 2
-    assert rows["FLSL (b)", "ViT-S/16"].verdict == "within noise"
-    assert rows["FLSL (c)", "ViT-B/16"].verdict == "differs"
-    assert rows["FLSL", "ViT-S/8"].verdict == "not run"
+    assert rows["IN-1k DINO (a)", "ViT-S/16"].verdict == "reproduced"
+    assert rows["IN-1k DINO (a)", "ViT-S/16"].runs == 2
+    assert rows["IN-1k FLSL (b)", "ViT-S/16"].verdict == "within noise"
+    assert rows["IN-1k FLSL (c)", "ViT-B/16"].verdict == "differs"
+    assert rows["IN-1k FLSL", "ViT-S/8"].verdict == "not run"
     assert rows["d", "ViT-S/8"].verdict == "mini: no reproduction"
     assert rows["e", "ViT-S/16"].verdict == "not in the paper"
-    text = paper.text(TABLE, [*records, {**copy.deepcopy(records[0]), "benchmark": "coco"}])
+    text = render(sheet(TABLE, [*records, {**copy.deepcopy(records[0]), "benchmark": "coco"}]), "text")
     assert "53.1" in text
     assert "-0.40" in text
     assert "noise band: 0.5" in text

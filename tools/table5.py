@@ -5,13 +5,12 @@ Scale paper is ViT-S/16, 100 epochs each, and needs GPUs; scale mini runs the sm
 shapes world if there is no ImageNet under --data-root, and says nothing about the paper.
 """
 
-from __future__ import annotations
-
 from benchmarks.errors import run_command
-from benchmarks.knn.table import run_table
-from benchmarks.tables.table5 import TABLE
+from benchmarks.knn.ablation import KnnAblation
+from benchmarks.tables.driver import table_command
+from benchmarks.tables.table5 import ABLATION
 
 EXAMPLE = "python tools/table5.py --data-root data --out runs/table5 --launcher torchrun --gpus 8 --seeds 0 1 2"
 
 if __name__ == "__main__":
-    run_command(lambda: run_table(TABLE, __doc__, EXAMPLE))
+    run_command(lambda: table_command(KnnAblation(ABLATION), __doc__, EXAMPLE))

@@ -1,29 +1,97 @@
-"""Semantic FPN of the appendix: several checkpoints and seeds, a record each, pictures, and one table."""
+"""Semantic FPN of the appendix for several checkpoints and seeds."""
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
-import datetime
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from benchmarks import shapes
 from benchmarks.ade20k.dataset import Ade20kRoot, open_ade20k
 from benchmarks.ade20k.pictures import write_predictions
-from benchmarks.ade20k.run import Options, config_file, run
-from benchmarks.claim import claim
+from benchmarks.ade20k.run import RECIPES, SCALES, Options, config_file, run
+from benchmarks.ade20k.scoring import confusion
+from benchmarks.data_check.pictures import decode_labels
 from benchmarks.engines import mmseg as engine
-from benchmarks.engines.mmdet_launch import is_first_process
 from benchmarks.errors import InputError
-from benchmarks.files import sha256_of
-from benchmarks.records import fingerprint, make_record, read_records, write_record
-from benchmarks.tables.overview import cell
+from benchmarks.processes import is_first_process
+from benchmarks.records import fingerprint
+from benchmarks.tables import bootstrap
+from benchmarks.tables.ade20k import TABLE
+from benchmarks.tables.benchmark import Benchmark, Launch
+from benchmarks.tables.jobs import Job, Setup, config_digest, expand
 
-#: mIoU that others report for the released recipe. FLSL's own number is in its appendix, which could not be read.
-ANCHORS = (("DINO", "ViT-S/16", 38.3), ("SelfPatch", "ViT-S/16", 41.2))
-SOURCE = "README of alinlab/SelfPatch, released recipe"
+
+class Ade20k(Benchmark):
+    """The appendix's table. A recipe other than the released one is a variant with a row of its own."""
+
+    table = TABLE
+
+    def flags(self, parser: argparse.ArgumentParser) -> None:
+        """The recipe, and a flag for each of :class:`Options`."""
+        parser.add_argument("--recipe", choices=RECIPES, default="released", help="default: %(default)s")
+        for field in dataclasses.fields(Options):
+            values = " / ".join(str(getattr(options, field.name)) for options in SCALES.values())
+            flag = f"--{field.name.replace('_', '-')}"
+            parser.add_argument(flag, type=type(field.default), help=f"paper / mini scale: {values}")
+
+    def open(self, args: argparse.Namespace, checkpoints: Mapping[str, Path]) -> list[Job]:
+        """A job for each checkpoint and seed."""
+        if args.device != "auto":
+            raise InputError("--device: mmseg trains on the GPU where there is one; CUDA_VISIBLE_DEVICES= hides it")
+        given = {field.name: getattr(args, field.name) for field in dataclasses.fields(Options)}
+        given = {name: value for name, value in given.items() if value is not None}
+        self.scale, self.recipe = args.scale, args.recipe
+        self.options = dataclasses.replace(SCALES[args.scale], **given)
+        self.data = open_data(args.data_root, args.scale)
+        facts = fingerprint(self.data.path, self.data.annotation_files())
+        setup = Setup(
+            f"semantic-fpn-{self.options.iterations} ({args.recipe})",
+            config_digest(config_file(args.scale, args.recipe)),
+            dataclasses.asdict(self.options),
+            "" if args.recipe == "released" else f"-{args.recipe}",
+        )
+        return expand(TABLE, args, checkpoints, facts, lambda checkpoint, card: setup)
+
+    def lines(self) -> list[str]:
+        """Data, config and options."""
+        counts = ", ".join(f"{len(stems)} {split} images" for split, stems in self.data.stems.items())
+        lines = [f"data: {self.data.path}, {counts}, {len(self.data.classes)} classes"]
+        lines.append(f"config: {config_file(self.scale, self.recipe).name}, scale {self.scale}, recipe {self.recipe}")
+        return lines + [f"  {name} = {value}" for name, value in dataclasses.asdict(self.options).items()]
+
+    def require(self) -> None:
+        """mmseg, and for scale paper a GPU."""
+        engine.require_mmseg()
+        if self.scale == "paper" and engine.device_name() == "cpu":
+            raise InputError("scale paper needs a GPU and torch finds none here: --scale mini and --dry-run do without")
+
+    def run(self, job: Job, folder: Path, launch: Launch) -> dict[str, Any]:
+        """Train, predict, score; label maps stay in ``folder/predictions``."""
+        first = is_first_process()
+        result = run(
+            job.checkpoint, self.data, folder, job.scale, self.recipe, self.options, job.seed,
+            launch.launcher, launch.devices, progress=first,
+        )  # fmt: skip
+        if first:
+            result["interval"] = interval(self.data, folder / "predictions")
+        return result
+
+    def device(self) -> str:
+        """mmengine's."""
+        return engine.device_name()
+
+    def draw(self, folders: Mapping[Job, Path], pictures: Path) -> None:
+        """Every checkpoint's predictions with its first seed, side by side."""
+        first: dict[str, Path] = {}
+        for job, folder in folders.items():
+            first.setdefault(job.name, folder / "predictions")
+        write_predictions(pictures / f"predictions-{self.recipe}.png", self.data, first, engine.ade20k_palette())
 
 
 def open_data(data_root: str | os.PathLike[str], scale: str) -> Ade20kRoot:
@@ -33,70 +101,23 @@ def open_data(data_root: str | os.PathLike[str], scale: str) -> Ade20kRoot:
     return open_ade20k(data_root)
 
 
-def plan(
-    checkpoints: dict[str, Path], data: Ade20kRoot, scale: str, recipe: str, options: Options, seeds: Sequence[int]
-) -> str:
-    """What :func:`judge` would do, in words."""
-    counts = ", ".join(f"{len(stems)} {split} images" for split, stems in data.stems.items())
-    lines = [f"data: {data.path}, {counts}, {len(data.classes)} classes"]
-    lines.append(f"config: {config_file(scale, recipe).name}, scale {scale}, recipe {recipe}")
-    lines += [f"  {name} = {value}" for name, value in dataclasses.asdict(options).items()]
-    lines += [f"run: {name} ({path}), seed {seed}" for name, path in checkpoints.items() for seed in seeds]
-    return "\n".join(lines)
+def interval(data: Ade20kRoot, predictions: Path) -> dict[str, Any]:
+    """A record's ``interval`` of mIoU, mAcc and aAcc over validation images, in percent."""
+    counted = []
+    for stem in data.stems["validation"]:
+        truth, found = decode_labels(data.labels("validation", stem)), decode_labels(predictions / f"{stem}.png")
+        counts = confusion(truth, found, len(data.classes))
+        counted.append((np.diag(counts), counts.sum(1), counts.sum(0)))
+    per_image = np.array(counted, np.float64)  # [images, 3, classes]
+    return bootstrap.interval("images", len(per_image), lambda drawn: resampled(per_image, drawn))
 
 
-def judge(
-    checkpoints: dict[str, Path],
-    data: Ade20kRoot,
-    out: Path,
-    scale: str,
-    recipe: str,
-    options: Options,
-    seeds: Sequence[int],
-    launcher: str = "none",
-    devices: int = 1,
-) -> None:
-    """Train, predict and score every checkpoint with every seed; ``out/records`` gets a record each."""
-    if scale == "paper" and engine.device_name() == "cpu":
-        raise InputError("scale paper needs a GPU and torch finds none here: --scale mini and --dry-run do without")
-    facts = fingerprint(data.path, data.annotation_files())
-    first = is_first_process()
-    for name, checkpoint in checkpoints.items():
-        for seed in seeds:
-            started = datetime.datetime.now(datetime.timezone.utc)
-            folder = out / f"{name}-{recipe}-seed{seed}"
-            identity = {"checkpoint": sha256_of(checkpoint), "data": facts, "scale": scale, "seed": seed}
-            claim(folder, {**identity, "recipe": recipe, "options": dataclasses.asdict(options)})
-            result = run(checkpoint, data, folder, scale, recipe, options, seed, launcher, devices, progress=first)
-            if first:
-                protocol = f"semantic-fpn-{options.iterations} ({recipe})"
-                device = engine.device_name()
-                record = make_record("ade20k", protocol, scale, name, checkpoint, facts, result, seed, started, device)
-                write_record(out / "records", record)
-
-
-def report(checkpoints: dict[str, Path], data: Ade20kRoot, out: Path, recipe: str, seed: int) -> str:
-    """Draw ``out/pictures/predictions-RECIPE.png`` from the runs with ``seed``; return the table of all records."""
-    folders = {name: out / f"{name}-{recipe}-seed{seed}" / "predictions" for name in checkpoints}
-    write_predictions(out / "pictures" / f"predictions-{recipe}.png", data, folders, engine.ade20k_palette())
-    return text(read_records(out / "records"))
-
-
-def text(records: list[dict[str, Any]]) -> str:
-    """A line for each checkpoint, recipe and scale; of a seed that was run again the newest record counts."""
-    groups: dict[tuple[str, str, str], dict[int, dict[str, Any]]] = {}
-    for record in records:
-        if record["benchmark"] == "ade20k":
-            key = (record["name"], record["protocol"], record["scale"])
-            groups.setdefault(key, {})[record["seed"]] = record
-    rows = [["checkpoint", "protocol", "scale", "seeds", "mIoU", "mAcc", "aAcc"]]
-    for key, by_seed in groups.items():
-        metrics = [record["metrics"] for record in by_seed.values()]
-        rows.append([*key, str(len(by_seed)), *(cell([m[name] for m in metrics]) for name in rows[0][4:])])
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
-    lines.insert(1, "-" * max(map(len, lines)))
-    lines += [f"reported by others: {method} {backbone} {value} mIoU ({SOURCE})" for method, backbone, value in ANCHORS]
-    if any(record["scale"] == "mini" for record in records):
-        lines.append("scale mini is not a reproduction of the paper")
-    return "\n".join(lines)
+def resampled(per_image: np.ndarray, drawn: np.ndarray) -> dict[str, np.ndarray]:
+    """The scores in percent, each ``[R]``, from pixels hit, there and said by image and class (``scoring.scores``)."""
+    hit, there, said = np.moveaxis(np.tensordot(drawn.astype(np.float64), per_image, axes=1), 1, 0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return {
+            "mIoU": 100 * np.nanmean(hit / (there + said - hit), axis=1),
+            "mAcc": 100 * np.nanmean(hit / there, axis=1),
+            "aAcc": 100 * hit.sum(axis=1) / there.sum(axis=1),
+        }

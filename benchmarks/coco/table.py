@@ -1,87 +1,151 @@
-"""Tables 1 and 2: several checkpoints and seeds, a record each, pictures, and the paper's numbers beside ours."""
+"""Tables 1 and 2: Mask R-CNN on COCO for several checkpoints and seeds, in either engine."""
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
-import datetime
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+import typing
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks import shapes
-from benchmarks.checkpoints.canonical import read_canonical
-from benchmarks.checkpoints.card import Architecture, ResNetArchitecture
-from benchmarks.claim import claim
+from benchmarks.checkpoints.card import Architecture, Card, ResNetArchitecture
 from benchmarks.coco.dataset import CocoRoot, open_coco
 from benchmarks.coco.engines import Engine, choose
+from benchmarks.coco.intervals import interval
 from benchmarks.coco.pictures import write_detections, write_losses
 from benchmarks.coco.recipe import Options, resolve
 from benchmarks.coco.run import check_fit
-from benchmarks.coco.scoring import NAMES
-from benchmarks.engines.mmdet_launch import is_first_process
+from benchmarks.coco.scoring import BOX_SCORERS, NAMES, box_scorer
 from benchmarks.errors import InputError
-from benchmarks.files import read_json, sha256_of
-from benchmarks.records import fingerprint, make_record, read_records, write_record
-from benchmarks.tables import paper, table1, table2
+from benchmarks.files import read_json
+from benchmarks.processes import is_first_process
+from benchmarks.records import fingerprint
+from benchmarks.tables import table1, table2
+from benchmarks.tables.benchmark import Benchmark, Launch
+from benchmarks.tables.jobs import Job, Setup, config_digest, expand
 from benchmarks.tables.overview import cell
+from benchmarks.tables.paper import Table
+from benchmarks.tables.render import Sheet, plain
 
 #: How much of the shapes world scale mini renders where there is no data: images and their longer side.
 MINI_WORLD = {"train_images": 200, "val_images": 40, "size": 160}
 
 
-@dataclass(frozen=True)
-class Study:
-    """One of the two tables with everything that a command line chose."""
+class Coco(Benchmark):
+    """One of the two tables; what differs between them is which experiment a checkpoint gets."""
 
-    table: paper.Table
-    scale: str
-    engine: Engine
-    options: Options
-    as_released: bool = False  # Table 1: eight heads over weights that were trained with six
-    relative_positions: bool = False  # Table 2
-    boxes_by: str = "pycocotools"
+    engines = ("mmdet", "detectron2")
 
-    def config(self, architecture: Architecture | ResNetArchitecture) -> Path:
-        """The experiment for a checkpoint; :class:`InputError` where there is none."""
-        return self.engine.config(_experiment(self, architecture))
+    def __init__(self, table: Table) -> None:
+        self.table = table
 
-    def name(self, checkpoint: str) -> str:
-        """What a checkpoint's runs are called; a variant never shares its row with the right one."""
-        return checkpoint + ("-8heads" if self.as_released else "") + ("-relpos" if self.relative_positions else "")
+    def flags(self, parser: argparse.ArgumentParser) -> None:
+        """A flag for each of :class:`Options`, the table's variant, and who scores the boxes."""
+        if self.table is table1.TABLE:
+            text = "ViT-S/16 with the 8 heads of the released config; a row of its own"
+            parser.add_argument("--as-released", dest="variant", action="store_true", help=text)
+        else:
+            text = "with them, as detectron2's published config; a row of its own"
+            parser.add_argument("--relative-positions", dest="variant", action="store_true", help=text)
+        group = parser.add_argument_group("changes of the recipe (default: the config's)")
+        kinds = typing.get_type_hints(Options)
+        for field in dataclasses.fields(Options):
+            kind = next(kind for kind in typing.get_args(kinds[field.name]) if kind is not type(None))
+            group.add_argument(f"--{field.name.replace('_', '-')}", type=kind, help=field.metadata["help"])
+        parser.add_argument("--boxes-by", choices=BOX_SCORERS, default=BOX_SCORERS[0], help="default: %(default)s")
 
-    @property
-    def protocol(self) -> str:
-        variant = "-8heads" if self.as_released else "-relpos" if self.relative_positions else ""
-        return f"{self.table.benchmark}{variant}, {self.engine.name}" + (" (mini)" if self.scale == "mini" else "")
+    def open(self, args: argparse.Namespace, checkpoints: Mapping[str, Path]) -> list[Job]:
+        """A job for each checkpoint and seed, its schedule resolved."""
+        options = Options(**{field.name: getattr(args, field.name) for field in dataclasses.fields(Options)})
+        if args.scale == "mini" and args.variant:
+            raise InputError("the variants of the paper's tables are for --scale paper: leave the flag out for mini")
+        self.scale, self.options, self.boxes_by = args.scale, options, args.boxes_by
+        self.engine: Engine = choose(args.engine)
+        box_scorer(args.boxes_by)
+        self.data = open_data(args.data_root, args.scale)
+        self.engine.require()
+        facts = fingerprint(self.data.path, [self.data.annotations("train"), self.data.annotations("val")])
+        variant = "" if not args.variant else "-8heads" if self.table is table1.TABLE else "-relpos"
+        protocol = f"{self.table.benchmark}{variant}, {args.engine}{' (mini)' if args.scale == 'mini' else ''}"
+        devices = args.gpus * args.nodes if args.launcher != "none" else 1
+        # A plan for GPUs can be made anywhere.
+        gpu = args.scale == "paper" or self.engine.device_name() != "cpu"
+
+        def setup(checkpoint: Path, card: Card) -> Setup:
+            config = self.engine.config(_experiment(self.table, args.scale, args.variant, card.architecture))
+            experiment = self.engine.read_config(config)
+            check_fit(experiment["expects"], card.architecture, checkpoint, config.name)
+            schedule = resolve(experiment["recipe"], self.data.annotated_images, devices, options, gpu)
+            chosen = {"config": config.name, "boxes_by": args.boxes_by, **dataclasses.asdict(options)}
+            return Setup(protocol, config_digest(config), chosen, variant, (config.name, *schedule.lines()))
+
+        return expand(self.table, args, checkpoints, facts, setup)
+
+    def lines(self) -> list[str]:
+        """The data."""
+        d = self.data
+        return [f"data: {d.path}, {d.train_images} training images, {d.val_images} validation images"]
+
+    def require(self) -> None:
+        """The engine, and for scale paper a GPU."""
+        self.engine.require()
+        if self.scale == "paper" and self.engine.device_name() == "cpu":
+            raise InputError("scale paper needs a GPU and torch finds none here: --scale mini and --dry-run do without")
+
+    def run(self, job: Job, folder: Path, launch: Launch) -> dict[str, Any]:
+        """Train, detect, score; detections stay in ``folder``."""
+        first = is_first_process()
+        result = self.engine.run(
+            job.checkpoint,
+            self.data.path,
+            folder,
+            self.engine.config(Path(job.options["config"]).stem),
+            seed=job.seed,
+            progress=first,
+            options=self.options,
+            launcher=launch.launcher,
+            devices=launch.devices,
+            boxes_by=self.boxes_by,
+        )
+        if first:
+            result["interval"] = interval(self.data.annotations("val"), read_json(folder / "detections.json"))
+        return result
+
+    def device(self) -> str:
+        """The engine's."""
+        return self.engine.device_name()
+
+    def draw(self, folders: Mapping[Job, Path], pictures: Path) -> None:
+        """Detections and losses."""
+        for job, folder in folders.items():
+            found = read_json(folder / "detections.json")
+            picture = pictures / f"detections-{job.label}.png"
+            write_detections(picture, self.data.annotations("val"), self.data.path / "val2017", found)
+        losses = {f"{job.name}, seed {job.seed}": folder / "losses.jsonl" for job, folder in folders.items()}
+        write_losses(pictures / "losses.png", losses)
+
+    def sheets(self, records: Sequence[Mapping[str, Any]]) -> list[Sheet]:
+        """The paper's table, then all twelve numbers."""
+        return [*super().sheets(records), twelve(self.table, records)]
 
 
-def _experiment(study: Study, a: Architecture | ResNetArchitecture) -> str:
-    if study.table is table2.TABLE:
-        if study.scale == "mini":
-            return "mask_rcnn_vitdet_mini"
-        return f"mask_rcnn_vitdet_b16{'_relpos' if study.relative_positions else ''}_100ep_coco"
+def _experiment(table: Table, scale: str, variant: bool, a: Architecture | ResNetArchitecture) -> str:
+    if table is table2.TABLE:
+        return "mask_rcnn_vitdet_mini" if scale == "mini" else f"mask_rcnn_vitdet_b16{'_relpos' * variant}_100ep_coco"
     if isinstance(a, ResNetArchitecture):
-        if study.scale == "mini" or study.as_released:
+        if scale == "mini" or variant:
             raise InputError("a ResNet has Table 1's own config at scale paper, and neither a miniature nor heads")
         return "mask_rcnn_r50_fpn_1x_coco"
-    if study.scale == "mini":
+    if scale == "mini":
         return "mask_rcnn_vit_fpn_mini"
-    if study.as_released:
+    if variant:
         return "mask_rcnn_vit_s16_8heads_fpn_1x_coco"
     if (a.embed_dim, a.depth, a.num_heads) == (384, 12, 6) and a.patch_size in (8, 16):
         return f"mask_rcnn_vit_s{a.patch_size}_fpn_1x_coco"
     return "mask_rcnn_vit_fpn_1x_coco"
-
-
-def make_study(number: int, scale: str, engine: str, options: Options, **variant: Any) -> Study:
-    """The study of Table ``number``; :class:`InputError` for variants that do not exist."""
-    table = {1: table1.TABLE, 2: table2.TABLE}[number]
-    study = Study(table, scale, choose(engine), options, **variant)
-    if scale == "mini" and (study.as_released or study.relative_positions):
-        raise InputError("the variants of the paper's tables are for --scale paper: leave the flag out at scale mini")
-    return study
 
 
 def open_data(data_root: str | os.PathLike[str], scale: str) -> CocoRoot:
@@ -95,98 +159,20 @@ def open_data(data_root: str | os.PathLike[str], scale: str) -> CocoRoot:
     return data
 
 
-def plan(study: Study, checkpoints: dict[str, Path], data: CocoRoot, seeds: Sequence[int], devices: int) -> str:
-    """What :func:`judge` would do, in words; every check of it that needs no training is made."""
-    lines = [f"data: {data.path}, {data.train_images} training images, {data.val_images} validation images"]
-    for name, checkpoint in checkpoints.items():
-        architecture = read_canonical(checkpoint)[1].architecture
-        config = study.config(architecture)
-        experiment = study.engine.read_config(config)
-        check_fit(experiment["expects"], architecture, checkpoint, config.name)
-        # A plan for GPUs can be made anywhere.
-        gpu = study.scale == "paper" or study.engine.device_name() != "cpu"
-        schedule = resolve(experiment["recipe"], data.annotated_images, devices, study.options, gpu)
-        lines.append(f"{study.name(name)} ({checkpoint}): {study.engine.name}, {config.name}")
-        lines += [f"  {line}" for line in schedule.lines()]
-        lines += [f"  run: {study.name(name)}, seed {seed}" for seed in seeds]
-    return "\n".join(lines)
-
-
-def judge(
-    study: Study,
-    checkpoints: dict[str, Path],
-    data: CocoRoot,
-    out: Path,
-    seeds: Sequence[int],
-    launcher: str = "none",
-    devices: int = 1,
-) -> None:
-    """Train, detect and score every checkpoint with every seed; ``out/records`` gets a record each.
-
-    Detections stay in ``out/<name>-seed<seed>``, where an interrupted run also goes on.
-    """
-    if study.scale == "paper" and study.engine.device_name() == "cpu":
-        raise InputError("scale paper needs a GPU and torch finds none here: --scale mini and --dry-run do without")
-    plan(study, checkpoints, data, seeds, devices)
-    first = is_first_process()
-    facts = fingerprint(data.path, [data.annotations("train"), data.annotations("val")])
-    for name, checkpoint in checkpoints.items():
-        config = study.config(read_canonical(checkpoint)[1].architecture)
-        for seed in seeds:
-            started = datetime.datetime.now(datetime.timezone.utc)
-            folder = out / f"{study.name(name)}-seed{seed}"
-            identity = {"checkpoint": sha256_of(checkpoint), "data": facts, "config": config.name, "seed": seed}
-            if first:
-                claim(folder, {**identity, "protocol": study.protocol, "options": dataclasses.asdict(study.options)})
-            result = study.engine.run(
-                checkpoint,
-                data.path,
-                folder,
-                config,
-                seed=seed,
-                progress=first,
-                options=study.options,
-                launcher=launcher,
-                devices=devices,
-                boxes_by=study.boxes_by,
-            )
-            if first:
-                device, benchmark = study.engine.device_name(), study.table.benchmark
-                write_record(
-                    out / "records",
-                    make_record(
-                        benchmark, study.protocol, study.scale, study.name(name), checkpoint, facts, result, seed,
-                        started, device,
-                    ),
-                )  # fmt: skip
-
-
-def report(study: Study, checkpoints: dict[str, Path], data: CocoRoot, out: Path, seed: int) -> str:
-    """Draw detections and losses into ``out/pictures`` from the runs with ``seed``; return all records' tables."""
-    losses = {}
-    for name in map(study.name, checkpoints):
-        folder = out / f"{name}-seed{seed}"
-        losses[name] = folder / "losses.jsonl"
-        picture = out / "pictures" / f"detections-{name}.png"
-        write_detections(picture, data.annotations("val"), data.path / "val2017", read_json(folder / "detections.json"))
-    write_losses(out / "pictures" / "losses.png", losses)
-    records = read_records(out / "records")
-    return f"{paper.text(study.table, records)}\n\n{twelve(study.table.benchmark, records)}"
-
-
-def twelve(benchmark: str, records: Sequence[dict[str, Any]]) -> str:
+def twelve(table: Table, records: Sequence[Mapping[str, Any]]) -> Sheet:
     """All six box and all six mask numbers of our runs, in percent; over seeds with their standard deviation.
 
     A dash stands where the data has no object of a size. Of a seed that was run again the newest record counts.
     """
-    found: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
+    found: dict[tuple[str, ...], dict[int, Mapping[str, Any]]] = {}
     for record in records:
-        if record["benchmark"] == benchmark:
-            found.setdefault((record["scale"], record["name"]), {})[record["seed"]] = record["metrics"]
-    rows = [["run", "scale", "seeds", "", *NAMES]]
-    for (scale, name), seeds in found.items():
+        if record["benchmark"] == table.benchmark:
+            key = (record["name"], record["scale"], record.get("study", ""))
+            found.setdefault(key, {})[record["seed"]] = record["metrics"]
+    rows = []
+    for (name, scale, _), seeds in found.items():
         for what, kind in (("box", "bbox"), ("mask", "segm")):
             values = [cell([metrics[f"{kind}/{measure}"] for metrics in seeds.values()]) for measure in NAMES]
-            rows.append([name, scale, str(len(seeds)), what, *values])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+            rows.append([name, scale, what, *values, str(len(seeds))])
+    header = ["run", "scale", "", *NAMES, "seeds"]
+    return plain(f"{table.stem}_twelve", "All twelve numbers, in percent", header, rows, left=3)

@@ -1,27 +1,34 @@
-"""Tables 5 and 6: pretrain FLSL with every setting, judge each by bbox-aligned k-NN, a record each."""
+"""Tables 5 and 6: pretrain FLSL with every setting, judge each by bbox-aligned k-NN."""
 
 from __future__ import annotations
 
-import datetime
+import argparse
+import contextlib
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks import shapes
 from benchmarks.checkpoints.canonical import read_canonical
-from benchmarks.checkpoints.convert import canonical, convert
+from benchmarks.checkpoints.convert import convert
 from benchmarks.errors import InputError
 from benchmarks.files import read_json, sha256_of, write_json
 from benchmarks.knn.dataset import find_root, read_split
 from benchmarks.knn.run import KS, evaluate_checkpoint
-from benchmarks.records import fingerprint, make_record, read_records, write_record
+from benchmarks.records import fingerprint
+from benchmarks.tables import bootstrap
 from benchmarks.tables.ablation import Ablation, Setting
+from benchmarks.tables.benchmark import Benchmark, Launch
+from benchmarks.tables.command import chosen_device
+from benchmarks.tables.jobs import Job, config_digest
 
 CONFIGS = Path(__file__).resolve().parents[2] / "pretrain" / "configs"
+CONFIG = {"paper": CONFIGS / "vit_small_16.yaml", "mini": CONFIGS / "mini.yaml"}
 
 #: The paper's ablations: ViT-S/16 for 100 epochs; the global batch is the published command's.
 EPOCHS = {"paper": 100, "mini": 10}
@@ -29,36 +36,114 @@ GLOBAL_BATCH = 512
 CLASSES = 1000
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What to run and where. ``epochs`` replaces the scale's own."""
+class KnnAblation(Benchmark):
+    """One of the two tables: a job is a setting with a seed. It pretrains, unless it was given a checkpoint."""
 
-    scale: str
-    root: Path  # the folder with train/, val/ and the boxes
-    out: Path
-    launcher: str = "none"
-    gpus: int = 1
-    device: str = "cpu"
-    epochs: int | None = None
+    shared_by = "itself"
+    takes_checkpoints = False
 
-    def folder(self, setting: Setting, seed: int) -> Path:
-        """Where the pretraining of ``setting`` and ``seed`` is."""
-        return self.out / f"{setting.name}-seed{seed}"
+    def __init__(self, ablation: Ablation) -> None:
+        self.ablation, self.table = ablation, ablation.table
 
-    def pretraining(self, setting: Setting, seed: int) -> list[str]:
+    def flags(self, parser: argparse.ArgumentParser) -> None:
+        """Which settings, and for how long."""
+        parser.add_argument("--settings", nargs="+", help="run these only; default: all of the table")
+        parser.add_argument("--epochs", type=int, help="of pretraining; default: the scale's own (paper: 100)")
+
+    def open(self, args: argparse.Namespace, checkpoints: Mapping[str, Path]) -> list[Job]:
+        """A job for each setting and seed."""
+        settings = {setting.name: setting for setting in self.ablation.at(args.scale)}
+        for name in (*(args.settings or ()), *checkpoints):
+            if name not in settings:
+                names = ", ".join(settings)
+                raise InputError(f"{name} is no setting of Table {self.table.number} at scale {args.scale}: {names}")
+        devices = args.gpus if args.launcher != "none" else 1
+        if args.scale == "paper" and GLOBAL_BATCH % devices:
+            raise InputError(f"a batch of {GLOBAL_BATCH} images does not divide over {devices} GPUs: use 1, 2, 4 or 8")
+        self.scale, self.on, self.out = args.scale, chosen_device(args.device), Path(args.out)
+        self.epochs = args.epochs or EPOCHS[args.scale]
+        self.root = open_data(args.data_root, args.scale)
+        facts = fingerprint(self.root, sorted(self.root.rglob("*.xml")))
+        jobs = []
+        for setting in (settings[name] for name in args.settings or settings):
+            given = checkpoints.get(setting.name)
+            patch = read_canonical(given)[1].architecture.patch_size if given else 16 if args.scale == "paper" else 8
+            # The paper's figures are the published program's, which knows patch 16 only.
+            protocol = "official" if patch == 16 else "corrected"
+            made_by = {} if given else {"overrides": setting.overrides, "epochs": self.epochs, "batch": GLOBAL_BATCH}
+            for seed in dict.fromkeys(args.seeds):
+                alone: dict[str, Any] = {"settings": [setting.name], "seeds": [seed]}
+                alone["checkpoint"] = [f"{setting.name}={given}"] if given else []
+                jobs.append(
+                    Job(self.table, protocol, args.scale, setting.name, seed, given, sha256_of(given) if given else "",
+                        facts, config_digest(CONFIG[args.scale]), {"table": self.table.number, **made_by}, alone,
+                        "ViT-S/16", (f"given: {given}",) if given else ())
+                )  # fmt: skip
+        self.settings = settings
+        return jobs
+
+    def lines(self) -> list[str]:
+        """The data and the length."""
+        return [f"data: {self.root}", f"pretraining: {CONFIG[self.scale].name}, {self.epochs} epochs a setting"]
+
+    def require(self) -> None:
+        """A GPU for scale paper."""
+        if self.scale == "paper" and self.on == "cpu":
+            raise InputError("pretraining at scale paper needs a GPU: --scale mini and --dry-run do without")
+
+    def run(self, job: Job, folder: Path, launch: Launch) -> dict[str, Any]:
+        """Pretrain in ``folder``, or go on with it, and score."""
+        setting = self.settings[job.name]
+        checkpoint = job.checkpoint or self.pretrain(setting, job.seed, folder, launch)
+        # A list of boxes of its own: jobs run side by side.
+        cache = folder / "index"
+        features = 9 * len(read_split(self.root, "train", cache=cache).images)
+        ks = [k for k in KS if k <= features]
+        pictures = self.out / "pictures" / job.label
+        run = evaluate_checkpoint(checkpoint, self.root, job.protocol, ks, self.on, cache=cache, pictures=pictures)
+        metrics = {name: run.pop(name) for name in ("top1", "top5", "single_vote")}
+        shares = {f"{name}/{k}": metrics[name][str(k)] for name in ("top1", "single_vote") for k in ks}
+        return {
+            "metrics": metrics,
+            "interval": bootstrap.of_share("images", run["val_images"], shares),
+            "run": {**run, "table": self.table.number, "setting": setting.name, "overrides": list(setting.overrides)},
+            "checkpoint": checkpoint,
+        }
+
+    def pretrain(self, setting: Setting, seed: int, folder: Path, launch: Launch) -> Path:
+        """Pretrain and convert, unless that is done; the canonical checkpoint."""
+        command = self.pretraining(setting, seed, folder, launch)
+        checkpoint, finished = folder / "checkpoint.safetensors", folder / "finished.json"
+        if not (finished.is_file() and read_json(finished) == setting.name and checkpoint.is_file()):
+            code = _run(command, launch.lock)
+            if code:
+                raise RuntimeError(f"pretraining ended with exit code {code}: {shlex.join(command)}")
+            convert(checkpoint.with_suffix(".pth"), checkpoint)
+            write_json(finished, setting.name)
+        return checkpoint
+
+    def pretraining(self, setting: Setting, seed: int, folder: Path, launch: Launch) -> list[str]:
         """The command that pretrains ``setting``; started again, it goes on from its last snapshot."""
-        epochs = self.epochs or EPOCHS[self.scale]
-        config = CONFIGS / ("vit_small_16.yaml" if self.scale == "paper" else "mini.yaml")
-        values = [f"data.root={self.root / 'train'}", f"run.out={self.folder(setting, seed)}", f"run.seed={seed}"]
-        values += [f"run.epochs={epochs}", *setting.overrides]
+        values = [f"data.root={self.root / 'train'}", f"run.out={folder}", f"run.seed={seed}"]
+        values += [f"run.epochs={self.epochs}", *setting.overrides]
         if self.scale == "paper":
-            values.append(f"run.batch={GLOBAL_BATCH // self.gpus}")
+            values.append(f"run.batch={GLOBAL_BATCH // launch.devices}")
         start = [sys.executable]
-        if self.launcher != "none":
-            start += ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={self.gpus}"]
-        if self.launcher == "slurm":
-            start = ["srun", "--nodes=1", "--ntasks=1", f"--gpus-per-task={self.gpus}", *start]
-        return [*start, "-m", "pretrain", str(config), *values]
+        if launch.launcher == "torchrun":
+            start += ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={launch.gpus}"]
+        return [*start, "-m", "pretrain", str(CONFIG[self.scale]), *values]
+
+    def device(self) -> str:
+        """What ``--device`` says."""
+        return self.on
+
+
+def _run(command: Sequence[str], lock: int | None) -> int:
+    """Run ``command`` and give its exit code; SIGTERM goes on to it, and it holds the folder as long as it lives."""
+    process = subprocess.Popen(command, pass_fds=() if lock is None else (lock,))
+    with contextlib.suppress(ValueError):  # not the main thread: nothing to pass on
+        signal.signal(signal.SIGTERM, lambda number, frame: process.send_signal(number))
+    return process.wait()
 
 
 def open_data(data_root: str | os.PathLike[str], scale: str) -> Path:
@@ -77,86 +162,3 @@ def open_data(data_root: str | os.PathLike[str], scale: str) -> Path:
                 f"{root / 'train'} has {classes} classes instead of {CLASSES}: complete it, or ask for --scale mini"
             )
     return root
-
-
-def check(plan: Plan, ablation: Ablation, given: Mapping[str, str]) -> None:
-    """:class:`InputError` where the plan cannot be carried out."""
-    names = [setting.name for setting in ablation.at(plan.scale)]
-    for name in given:
-        if name not in names:
-            raise InputError(f"--checkpoint {name}=... is no setting of Table {ablation.number}: {', '.join(names)}")
-    if plan.gpus < 1 or (plan.launcher == "none" and plan.gpus > 1):
-        raise InputError(f"{plan.gpus} GPUs with launcher {plan.launcher}: ask for --launcher torchrun, or for one GPU")
-    if plan.scale == "paper" and GLOBAL_BATCH % plan.gpus:
-        raise InputError(f"a batch of {GLOBAL_BATCH} images does not divide over {plan.gpus} GPUs: use 1, 2, 4 or 8")
-    if plan.scale == "paper" and plan.device == "cpu" and len(given) < len(names):
-        raise InputError("pretraining at scale paper needs a GPU: --scale mini and --dry-run do without")
-
-
-def describe(plan: Plan, settings: Sequence[Setting], seeds: Sequence[int], given: Mapping[str, str]) -> str:
-    """What :func:`judge` would do, in words and commands."""
-    lines = [f"data: {plan.root}"]
-    for setting in settings:
-        for seed in seeds:
-            made = given.get(setting.name) or shlex.join(plan.pretraining(setting, seed))
-            lines.append(f"{setting.name}, seed {seed}: {made}")
-    return "\n".join(lines)
-
-
-def judge(
-    plan: Plan, settings: Sequence[Setting], seeds: Sequence[int], given: Mapping[str, str], heads: int | None
-) -> int:
-    """Pretrain what is not ``given`` (setting -> checkpoint) and score; what is done already is not done again.
-
-    Returns the exit code of the first pretraining that failed, or 0.
-    """
-    boxes = sorted(path for path in plan.root.rglob("*.xml"))
-    data = fingerprint(plan.root, boxes)
-    for setting in settings:
-        for seed in seeds:
-            started = datetime.datetime.now(datetime.timezone.utc)
-            if setting.name in given:
-                checkpoint = canonical(given[setting.name], heads=heads)
-            else:
-                checkpoint = plan.folder(setting, seed) / "checkpoint.safetensors"
-                code = _pretrain(plan.pretraining(setting, seed), checkpoint)
-                if code:
-                    return code
-            if not _is_recorded(plan, setting, seed, checkpoint, data):
-                _score(plan, setting, seed, checkpoint, data, started)
-    return 0
-
-
-def _pretrain(command: list[str], checkpoint: Path) -> int:
-    """Run ``command`` and convert what it wrote beside ``checkpoint``; nothing when that is done. Its exit code."""
-    finished = checkpoint.with_name("finished.json")
-    if finished.is_file() and read_json(finished) == command and checkpoint.is_file():
-        return 0
-    done = subprocess.run(command, check=False)
-    if done.returncode == 0:
-        convert(checkpoint.with_suffix(".pth"), checkpoint)
-        write_json(finished, command)
-    return done.returncode
-
-
-def _is_recorded(plan: Plan, setting: Setting, seed: int, checkpoint: Path, data: dict) -> bool:
-    own = (setting.name, seed, sha256_of(checkpoint), data)
-    found = read_records(plan.out / "records")
-    return own in [(r["run"].get("setting"), r["seed"], r["checkpoint"]["sha256"], r["data"]) for r in found]
-
-
-def _score(plan: Plan, setting: Setting, seed: int, checkpoint: Path, data: dict, started: datetime.datetime) -> None:
-    # The paper's figures are the published program's, which knows patch 16 only.
-    protocol = "official" if read_canonical(checkpoint)[1].architecture.patch_size == 16 else "corrected"
-    features = 9 * len(read_split(plan.root, "train", cache=plan.out / "index").images)
-    ks = [k for k in KS if k <= features]
-    pictures = plan.out / "pictures" / f"{setting.name}-seed{seed}"
-    run = evaluate_checkpoint(
-        checkpoint, plan.root, protocol, ks, plan.device, cache=plan.out / "index", pictures=pictures
-    )
-    metrics = {name: run.pop(name) for name in ("top1", "top5", "single_vote")}
-    result = {"metrics": metrics, "run": {**run, "setting": setting.name, "overrides": list(setting.overrides)}}
-    record = make_record(
-        "knn", protocol, plan.scale, setting.name, checkpoint, data, result, seed, started, plan.device
-    )
-    write_record(plan.out / "records", record)

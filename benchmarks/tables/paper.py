@@ -1,17 +1,23 @@
 """A table of the paper beside ours: its numbers as data, and what our records say about each of them.
 
-A table is one module with a :class:`Table` in it. Nothing here knows which benchmark it is about.
+A table is one module with a :class:`Table` in it. Nothing here knows which benchmark it is about;
+:mod:`benchmarks.tables.render` writes the lines down.
 """
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any
+
+from benchmarks.records import record_path
 
 #: Half of the last digit that the paper prints.
 ROUNDING = 0.05
+
+Numbers = tuple[float | None, ...]
 
 
 @dataclass(frozen=True)
@@ -22,6 +28,20 @@ class Column:
     keys: tuple[str, ...]
     factor: float = 1.0
 
+    def value(self, record: Mapping[str, Any]) -> float | None:
+        """The number in a record, in the paper's unit."""
+        found: Any = record["metrics"]
+        for key in self.keys:
+            found = found.get(key)
+            if found is None:
+                return None
+        return self.factor * found
+
+    def interval(self, record: Mapping[str, Any]) -> tuple[float, float] | None:
+        """The bootstrap interval in a record, in the paper's unit."""
+        found = record.get("interval", {}).get("values", {}).get("/".join(self.keys))
+        return None if found is None else (self.factor * found[0], self.factor * found[1])
+
 
 @dataclass(frozen=True)
 class Row:
@@ -29,15 +49,26 @@ class Row:
 
     method: str  # as checkpoint cards name it, without regard to case
     backbone: str
-    values: tuple[float | None, ...]
+    values: Numbers
     flag: str = ""
+    printed: str = ""  # the paper's own name for it, where that is another
+    details: str = ""  # what else the paper prints in this line
+    setting: str = ""  # of an ablation: which records are of this line, by their ``run``
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one run takes at scale ``paper``, from a published figure; None where nobody has published one."""
+
+    gpu_hours: float | None
+    source: str
 
 
 @dataclass(frozen=True)
 class Table:
     """A table of the paper and how close a repetition can be expected to come."""
 
-    number: int
+    number: int | str
     title: str
     benchmark: str  # the records' name for it
     source: str
@@ -45,78 +76,122 @@ class Table:
     rows: tuple[Row, ...]
     noise: float  # a difference between two runs that says nothing, in the paper's unit
     noise_reason: str
+    flags: tuple[str, ...] = ()  # what the paper contradicts itself in, beyond single rows
+    version: int = 1  # of the protocol; raised when a change of ours moves scores, so that records before it are others
+    costs: Mapping[str, Cost] = field(default_factory=dict)  # by backbone; "" is for any other
+    mini_minutes: float = 1.0  # of a job at scale mini on two cores, roughly
+    reported: str = "paper"  # whose numbers the rows are
+    compares: Callable[[Mapping[str, Any]], bool] = lambda record: True  # may this record be held against a row?
+
+    @property
+    def stem(self) -> str:
+        """What its files are called."""
+        return f"table{self.number}" if isinstance(self.number, int) else self.number
+
+    def cost(self, scale: str, backbone: str) -> str:
+        """What a job takes, in words."""
+        if scale == "mini":
+            return f"about {self.mini_minutes:g} min on 2 cores"
+        known = self.costs.get(backbone, self.costs.get("", Cost(None, "nobody has published a figure")))
+        return f"{known.gpu_hours:,.0f} GPU-hours ({known.source})" if known.gpu_hours else f"GPU-hours: {known.source}"
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the rendered table; ``ours`` has a mean for each column, over ``runs`` seeds."""
+    """One line of the finished table; ``ours`` has a mean for each column, over ``runs`` seeds."""
 
     label: str
     backbone: str
     scale: str
     runs: int
-    paper: tuple[float | None, ...]
-    ours: tuple[float | None, ...]
+    paper: Numbers
+    ours: Numbers
     verdict: str
     note: str = ""
+    spread: Numbers = ()  # sample standard deviation over seeds; empty where there is one run
+    intervals: tuple[tuple[float, float] | None, ...] = ()  # of the only run
+    records: tuple[str, ...] = ()  # files, relative to the folder above ``records``
+
+    @property
+    def differences(self) -> Numbers:
+        """Ours minus the paper's."""
+        pairs = zip(self.paper, self.ours, strict=True)
+        return tuple(None if None in (paper, ours) else ours - paper for paper, ours in pairs)
 
 
-def lines(table: Table, records: Sequence[dict[str, Any]]) -> list[Line]:
+def lines(table: Table, records: Sequence[Mapping[str, Any]]) -> list[Line]:
     """Every row of the paper, with our runs of that method and backbone beside it, then our other runs.
 
-    Only runs of scale ``paper`` are held against the paper. Seeds of one checkpoint are averaged; of a seed that was
+    Only runs of scale ``paper`` are held against the paper. Seeds of one study are averaged; of a seed that was
     run again the newest record counts (``records`` are oldest first).
     """
-    seeds: dict[tuple[str, str, str], dict[int, dict[str, Any]]] = {}
-    for record in records:
-        if record["benchmark"] == table.benchmark:
-            key = (record["scale"], record["checkpoint"]["sha256"], record["name"])
-            seeds.setdefault(key, {})[record["seed"]] = record
-    groups = {key: list(members.values()) for key, members in seeds.items()}
+    groups = _groups(table, records)
+    names: dict[tuple[str, ...], set[str]] = {}
+    for scale, name, protocol, study, _ in groups:
+        names.setdefault((scale, name, protocol), set()).add(study)
+
+    def line(key: tuple[str, ...], row: Row | None) -> Line:
+        scale, name, protocol, study, _ = key
+        members = groups[key]
+        # Two studies of one name differ in options or data alone: the hash tells them apart.
+        name += f" #{study[:4]}" if len(names[scale, name, protocol]) > 1 else ""
+        columns = [[column.value(record) for record in members] for column in table.columns]
+        ours = tuple(None if None in values else statistics.fmean(values) for values in columns)
+        spread = tuple(None if None in values else statistics.stdev(values) for values in columns if len(values) > 1)
+        single = members[0] if len(members) == 1 else {}
+        common = {
+            "spread": spread,
+            "intervals": tuple(column.interval(single) for column in table.columns) if single else (),
+            "records": tuple(str(record_path(PurePosixPath("records"), r)) for r in members if r.get("job")),
+        }
+        if row:
+            verdict = _verdict(table, row.values, ours)
+            label = name if row.setting else f"{row.printed or row.method} ({name})"
+            return Line(label, row.backbone, scale, len(members), row.values, ours, verdict, row.flag, **common)
+        verdict = "not in the paper" if scale == "paper" else "mini: no reproduction"
+        return Line(name, backbone_name(members[0]), scale, len(members), nothing, ours, verdict, **common)
+
     nothing = (None,) * len(table.columns)
     found, used = [], set()
     for row in table.rows:
-        mine = [key for key, members in groups.items() if key[0] == "paper" and _is_of(members[0], row)]
+        mine = [key for key, members in groups.items() if key[0] == "paper" and _is_of(members[0], row, table)]
         used.update(mine)
-        for key in mine:
-            ours, label = _means(table, groups[key]), f"{row.method} ({key[2]})"
-            verdict = _verdict(table, row.values, ours)
-            found.append(Line(label, row.backbone, "paper", len(groups[key]), row.values, ours, verdict, row.flag))
+        found += [line(key, row) for key in mine]
         if not mine:
-            found.append(Line(row.method, row.backbone, "paper", 0, row.values, nothing, "not run", row.flag))
-    for key, members in groups.items():
-        if key not in used:
-            verdict = "not in the paper" if key[0] == "paper" else "mini: no reproduction"
-            ours, backbone = _means(table, members), backbone_name(members[0])
-            found.append(Line(key[2], backbone, key[0], len(members), nothing, ours, verdict))
-    return found
+            label = row.printed or row.method
+            found.append(Line(label, row.backbone, "paper", 0, row.values, nothing, "not run", row.flag))
+    return found + [line(key, None) for key in groups if key not in used]
 
 
-def text(table: Table, records: Sequence[dict[str, Any]]) -> str:
-    """The table for a terminal."""
-    cells = [["pretraining", "backbone", "seeds"]]
-    for column in table.columns:
-        cells[0] += [f"{column.heading} paper", "ours", "difference"]
-    cells[0].append("verdict")
-    body = lines(table, records)
-    for line in body:
-        row = [line.label, line.backbone, str(line.runs or "-")]
-        for paper, ours in zip(line.paper, line.ours, strict=True):
-            difference = None if paper is None or ours is None else ours - paper
-            row += [_shown(paper, "{:.1f}"), _shown(ours, "{:.2f}"), _shown(difference, "{:+.2f}")]
-        cells.append([*row, line.verdict])
-    widths = [max(len(row[index]) for row in cells) for index in range(len(cells[0]))]
-    out = [f"Table {table.number}: {table.title}"]
-    out += ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
-    out.insert(2, "-" * max(map(len, out)))
-    out += [f"{line.label}: {line.note}" for line in body if line.note]
-    out.append(f"noise band: {table.noise:g} ({table.noise_reason})")
-    return "\n".join(out)
+def _groups(table: Table, records: Sequence[Mapping[str, Any]]) -> dict[tuple[str, ...], list[Mapping[str, Any]]]:
+    """(scale, name, protocol, study, checkpoint) -> a record for each seed.
+
+    In an ablation every seed has a checkpoint of its own.
+    """
+    seeds: dict[tuple[str, ...], dict[int, Mapping[str, Any]]] = {}
+    for record in records:
+        if record["benchmark"] == table.benchmark and _belongs(table, record):
+            checkpoint = "" if record.get("run", {}).get("setting") else record["checkpoint"]["sha256"]
+            key = (record["scale"], record["name"], record.get("protocol", ""), record.get("study", ""), checkpoint)
+            seeds.setdefault(key, {})[record["seed"]] = record
+    return {key: [members[seed] for seed in sorted(members)] for key, members in seeds.items()}
 
 
-def backbone_name(record: dict[str, Any]) -> str:
+def _belongs(table: Table, record: Mapping[str, Any]) -> bool:
+    """Two ablations share a benchmark: a record says which table its setting is of."""
+    run = record.get("run", {})
+    if table.rows and table.rows[0].setting:
+        return "setting" in run and run.get("table", table.number) == table.number
+    return True
+
+
+def backbone_name(record: Mapping[str, Any]) -> str:
     """What the paper would call the network of a record's checkpoint, such as ``ViT-S/16`` or ``RN50``."""
-    architecture = record["checkpoint"]["card"]["architecture"]
+    return architecture_name(record["checkpoint"]["card"]["architecture"])
+
+
+def architecture_name(architecture: Mapping[str, Any]) -> str:
+    """The same from a card's ``architecture``."""
     if architecture.get("kind") == "resnet":
         convolutions = 2 if architecture.get("block") == "basic" else 3
         return f"RN{convolutions * sum(architecture['blocks']) + 2}"
@@ -125,24 +200,15 @@ def backbone_name(record: dict[str, Any]) -> str:
     return f"ViT-{sizes.get((width, depth), f'{width}x{depth}')}/{architecture['patch_size']}"
 
 
-def _is_of(record: dict[str, Any], row: Row) -> bool:
+def _is_of(record: Mapping[str, Any], row: Row, table: Table) -> bool:
+    if row.setting:
+        return record["run"].get("setting") == row.setting
     # A bare backbone file does not name its method; its card then says whose layout it has.
     method = record["checkpoint"]["card"]["method"].lower().removesuffix(" layout")
-    return method == row.method.lower() and backbone_name(record) == row.backbone
+    return method == row.method.lower() and backbone_name(record) == row.backbone and table.compares(record)
 
 
-def _means(table: Table, members: Sequence[dict[str, Any]]) -> tuple[float | None, ...]:
-    def value(record: dict[str, Any], column: Column) -> float | None:
-        found: Any = record["metrics"]
-        for key in column.keys:
-            found = found[key]
-        return None if found is None else column.factor * found
-
-    columns = [[value(record, column) for record in members] for column in table.columns]
-    return tuple(None if None in values else statistics.fmean(values) for values in columns)
-
-
-def _verdict(table: Table, paper: Sequence[float | None], ours: Sequence[float | None]) -> str:
+def _verdict(table: Table, paper: Numbers, ours: Numbers) -> str:
     pairs = [(p, o) for p, o in zip(paper, ours, strict=True) if p is not None]
     if any(o is None for _, o in pairs):
         return "no score"
@@ -151,7 +217,3 @@ def _verdict(table: Table, paper: Sequence[float | None], ours: Sequence[float |
     if round(worst, 6) <= ROUNDING:
         return "reproduced"
     return "within noise" if round(worst, 6) <= table.noise else "differs"
-
-
-def _shown(value: float | None, form: str) -> str:
-    return "-" if value is None else form.format(value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.tables.ablation import Ablation, Setting
+from benchmarks.tables.ablation import Setting, ablation
 
 
 def _setting(sinkhorn: bool, v: float, gamma: float, paper: float) -> Setting:
@@ -21,12 +21,5 @@ _SETTINGS = (
     _setting(False, 0.03, 5.0, 72.4),
 )
 
-TABLE = Ablation(
-    number=5,
-    title="bbox-aligned k-NN top-1 by the coefficients of the objective",
-    source="FLSL, NeurIPS 2023, Table 5",
-    settings=_SETTINGS,
-    mini=_SETTINGS,
-    noise=0.5,
-    noise_reason="assumed: nobody has published repeated runs",
-)
+ABLATION = ablation(5, "bbox-aligned k-NN top-1 by the coefficients of the objective", _SETTINGS, _SETTINGS)
+TABLE = ABLATION.table

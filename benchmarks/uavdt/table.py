@@ -1,26 +1,93 @@
-"""Table 3: several checkpoints and seeds, a record each, pictures, and the paper's numbers beside ours."""
+"""Table 3: Faster R-CNN on UAVDT for several checkpoints and seeds."""
 
 from __future__ import annotations
 
-import datetime
+import argparse
+import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from benchmarks import shapes
-from benchmarks.claim import claim
 from benchmarks.engines import mmdet as engine
-from benchmarks.engines.mmdet_launch import is_first_process
 from benchmarks.errors import InputError
-from benchmarks.files import sha256_of
-from benchmarks.records import fingerprint, make_record, read_records, write_record
-from benchmarks.tables import paper
+from benchmarks.processes import is_first_process
+from benchmarks.records import fingerprint
+from benchmarks.tables import bootstrap
+from benchmarks.tables.benchmark import Benchmark, Launch
+from benchmarks.tables.jobs import Job, Setup, config_digest, expand
 from benchmarks.tables.table3 import TABLE
+from benchmarks.uavdt import options
 from benchmarks.uavdt.dataset import UavdtRoot, open_uavdt
 from benchmarks.uavdt.evaluation import PROTOCOL, evaluate
-from benchmarks.uavdt.options import Options
 from benchmarks.uavdt.pictures import attribute_panels, write_curves, write_frames
 from benchmarks.uavdt.run import CONFIG, run
+from benchmarks.uavdt.scoring import OFFICIAL_IOU, Outcome
+
+
+class Uavdt(Benchmark):
+    """Table 3."""
+
+    table = TABLE
+    engines = ("mmdet",)
+
+    def flags(self, parser: argparse.ArgumentParser) -> None:
+        """What the paper leaves open."""
+        options.add_flags(parser)
+
+    def open(self, args: argparse.Namespace, checkpoints: Mapping[str, Path]) -> list[Job]:
+        """A job for each checkpoint and seed."""
+        self.scale, self.options = args.scale, options.from_flags(args, args.scale)
+        self.data = open_data(args.data_root, args.scale)
+        facts = fingerprint(self.data.path, self.data.text_files())
+        setup = Setup(PROTOCOL, config_digest(CONFIG[args.scale]), dataclasses.asdict(self.options))
+        return expand(TABLE, args, checkpoints, facts, lambda checkpoint, card: setup)
+
+    def lines(self) -> list[str]:
+        """Data, config, and every option with its reason."""
+        train, test = sum(self.data.train.values()), sum(self.data.test.values())
+        lines = [f"data: {self.data.path}, {train} training frames, {test} test frames"]
+        lines.append(f"config: {CONFIG[self.scale].name}, scale {self.scale}")
+        for name, entry in self.options.as_record().items():
+            instead = f" (scale paper: {entry['paper_scale']})" if entry["value"] != entry["paper_scale"] else ""
+            lines.append(f"  {name} = {entry['value']}{instead}: {entry['reason']}")
+        return lines
+
+    def require(self) -> None:
+        """mmdet, and for scale paper a GPU."""
+        engine.require_mmdet()
+        if self.scale == "paper" and engine.device_name() == "cpu":
+            raise InputError("scale paper needs a GPU and torch finds none here: --scale mini and --dry-run do without")
+
+    def run(self, job: Job, folder: Path, launch: Launch) -> dict[str, Any]:
+        """Train, detect, score; detections stay in ``folder/detections``."""
+        first = is_first_process()
+        result = run(
+            job.checkpoint, self.data, folder, job.scale, self.options, job.seed, launch.launcher, launch.devices, first
+        )
+        if first:
+            outcomes = evaluate(self.data.ground_truth, folder / "detections", list(self.data.test)).at[OFFICIAL_IOU]
+            result["interval"] = interval(list(outcomes.values()))
+        return result
+
+    def device(self) -> str:
+        """mmdet's."""
+        return engine.device_name()
+
+    def draw(self, folders: Mapping[Job, Path], pictures: Path) -> None:
+        """Frames with their detections, and precision-recall curves."""
+        test = self.data.test
+        frames = [(name, number) for name, length in test.items() for number in (1 + length // 3, 1 + 2 * length // 3)]
+        curves = {}
+        for job, folder in folders.items():
+            found = evaluate(self.data.ground_truth, folder / "detections", list(test)).curves()
+            curves[f"{job.name}, seed {job.seed}"] = found["all"]
+            write_curves(pictures / f"curves-{job.label}.png", attribute_panels(found))
+            write_frames(pictures / f"frames-{job.label}.png", self.data, folder / "detections", frames[:8])
+        write_curves(pictures / "curves.png", {"test set": curves})
 
 
 def open_data(data_root: str | os.PathLike[str], scale: str) -> UavdtRoot:
@@ -30,58 +97,26 @@ def open_data(data_root: str | os.PathLike[str], scale: str) -> UavdtRoot:
     return open_uavdt(data_root, whole=scale == "paper")
 
 
-def plan(checkpoints: dict[str, Path], data: UavdtRoot, scale: str, options: Options, seeds: Sequence[int]) -> str:
-    """What :func:`judge` would do, in words."""
-    frames = {"training": sum(data.train.values()), "test": sum(data.test.values())}
-    lines = [f"data: {data.path}, {frames['training']} training frames, {frames['test']} test frames"]
-    lines.append(f"config: {CONFIG[scale].name}, scale {scale}")
-    for name, entry in options.as_record().items():
-        instead = f" (scale paper: {entry['paper_scale']})" if entry["value"] != entry["paper_scale"] else ""
-        lines.append(f"  {name} = {entry['value']}{instead}: {entry['reason']}")
-    lines += [f"run: {name} ({path}), seed {seed}" for name, path in checkpoints.items() for seed in seeds]
-    return "\n".join(lines)
+def interval(outcomes: list[Outcome]) -> dict[str, Any]:
+    """A record's ``interval`` of AP over sequences: the frames of one are too much alike to count as drawn freely."""
+    return bootstrap.interval("sequences", len(outcomes), lambda drawn: {"AP": resampled(outcomes, drawn)})
 
 
-def judge(
-    checkpoints: dict[str, Path],
-    data: UavdtRoot,
-    out: Path,
-    scale: str,
-    options: Options,
-    seeds: Sequence[int],
-    launcher: str = "none",
-    devices: int = 1,
-) -> None:
-    """Train, detect and score every checkpoint with every seed; ``out/records`` gets a record each.
+def resampled(outcomes: list[Outcome], drawn: np.ndarray) -> np.ndarray:
+    """The official AP in percent, ``[R]``, for sequences drawn ``[R, sequences]`` times each.
 
-    Detections stay in ``out/<name>-seed<seed>/detections``, where an interrupted run also goes on.
+    Detections are sorted once; a drawn sequence's have its weight. Recall rises at hits alone.
     """
-    if scale == "paper" and engine.device_name() == "cpu":
-        raise InputError("scale paper needs a GPU and torch finds none here: --scale mini and --dry-run do without")
-    first = is_first_process()
-    facts = fingerprint(data.path, data.text_files())
-    for name, checkpoint in checkpoints.items():
-        for seed in seeds:
-            started = datetime.datetime.now(datetime.timezone.utc)
-            folder = out / f"{name}-seed{seed}"
-            identity = {"checkpoint": sha256_of(checkpoint), "data": facts, "scale": scale, "seed": seed}
-            claim(folder, {**identity, "options": options.as_record()})
-            result = run(checkpoint, data, folder, scale, options, seed, launcher, devices, progress=first)
-            if first:
-                device = engine.device_name()
-                record = make_record("uavdt", PROTOCOL, scale, name, checkpoint, facts, result, seed, started, device)
-                write_record(out / "records", record)
-
-
-def report(checkpoints: dict[str, Path], data: UavdtRoot, out: Path, seed: int) -> str:
-    """Draw frames and curves into ``out/pictures`` from the runs with ``seed``; return the table of all records."""
-    frames = [(name, number) for name, length in data.test.items() for number in (1 + length // 3, 1 + 2 * length // 3)]
-    curves = {}
-    for name in checkpoints:
-        detections = out / f"{name}-seed{seed}" / "detections"
-        found = evaluate(data.ground_truth, detections, list(data.test)).curves()
-        curves[name] = found["all"]
-        write_curves(out / "pictures" / f"curves-{name}.png", attribute_panels(found))
-        write_frames(out / "pictures" / f"frames-{name}.png", data, detections, frames[:8])
-    write_curves(out / "pictures" / "curves.png", {"test set": curves})
-    return paper.text(TABLE, read_records(out / "records"))
+    scores = np.concatenate([outcome.scores for outcome in outcomes])
+    order = np.argsort(-scores, kind="stable")
+    hits = np.concatenate([outcome.hits for outcome in outcomes])[order]
+    sequence = np.repeat(np.arange(len(outcomes)), [len(outcome.scores) for outcome in outcomes])[order]
+    truths = drawn @ np.array([len(outcome.found) for outcome in outcomes])
+    at = np.flatnonzero(hits)
+    found = np.zeros(len(drawn))
+    for index, weights in enumerate(drawn):
+        weight = weights[sequence]
+        tp, said = np.cumsum(weight[at]), np.cumsum(weight)[at]
+        precision = np.maximum.accumulate((tp / np.maximum(said, 1))[::-1])[::-1]
+        found[index] = 100 * float((weight[at] * precision).sum()) / max(1, truths[index])
+    return found
