@@ -8,7 +8,7 @@ parameter trained. The layer decay is slower than the paper's, because the ViT m
 
 _base_ = "./mask_rcnn_vitdet_b16_100ep_coco.py"
 
-recipe = dict(_delete_=True, batch=2, updates=300, drops=(225, 280), warm_up=30, learning_rate=5e-4, precision="bf16")
+recipe = dict(_delete_=True, batch=2, updates=200, drops=(150, 187), warm_up=20, learning_rate=5e-4, precision="bf16")
 
 channels = 128
 size = 320
