@@ -132,3 +132,12 @@ def test_rotary_positions_work_in_table_1_and_are_refused_in_table_2(tmp_path):
             check_fit(read_config(vitdet)["expects"], architecture, "x.safetensors", vitdet.name)
     with pytest.raises(InputError, match="is a resnet, but this detector is for a ViT"):
         CanonicalViT(str(write(tmp_path / "r.safetensors", RESNET)))
+
+
+def test_synchronised_norms_of_several_processes_need_gpus():
+    pytest.importorskip("mmcv.ops", reason="needs mmcv with its operators")
+    from benchmarks.engines.mmengine_run import refuse_sync_norms
+
+    refuse_sync_norms(torch.nn.Sequential(torch.nn.BatchNorm2d(2)))
+    with pytest.raises(InputError, match="between GPUs only and torch finds none"):
+        refuse_sync_norms(torch.nn.Sequential(torch.nn.SyncBatchNorm(2)))

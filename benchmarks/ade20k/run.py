@@ -38,7 +38,7 @@ class Options:
                 raise InputError(f"--{field.name.replace('_', '-')} is {getattr(self, field.name)}: give more than 0")
 
 
-SCALES = {"paper": Options(), "mini": Options(iterations=200, batch=4, learning_rate=1e-3)}
+SCALES = {"paper": Options(), "mini": Options(iterations=100, batch=4, learning_rate=3e-3)}
 
 
 def config_file(scale: str, recipe: str) -> Path:

@@ -81,14 +81,15 @@ def train(
         with contextlib.redirect_stdout(sys.stderr):
             runner = Runner.from_cfg(config)
             if launcher != "none" and not torch.cuda.is_available():
-                _refuse_sync_norms(runner.model)
+                refuse_sync_norms(runner.model)
             runner.train()
     except InputError as error:
         raise InputError(own_line(error)) from None
     return runner
 
 
-def _refuse_sync_norms(model: nn.Module) -> None:
+def refuse_sync_norms(model: nn.Module) -> None:
+    """:class:`InputError` for synchronised batch norms, which torch has for GPUs only."""
     if any(isinstance(module, nn.SyncBatchNorm) for module in model.modules()):
         raise InputError(
             "batch norms are synchronised between GPUs only and torch finds none here: take one process "

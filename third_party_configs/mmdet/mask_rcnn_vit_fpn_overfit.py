@@ -50,3 +50,9 @@ detect_dataloader = dict(
     ),
 )
 optim_wrapper = dict(clip_grad=dict(max_norm=10.0))
+custom_hooks = [
+    dict(type="VerifiedLoading"),
+    dict(type="ReplayedSteps"),
+    dict(type="LossLog"),
+    dict(type="AtomicSnapshot", interval=50),
+]

@@ -29,7 +29,13 @@ model = dict(
         test_cfg=dict(size_divisor=32),
     ),
     backbone=dict(
-        type="SegmentationBackbone", checkpoint="", levels="declared", train_positions=True, drop_path_rate=0.1
+        type="SegmentationBackbone",
+        checkpoint="",
+        levels="declared",
+        train_positions=True,
+        drop_path_rate=0.1,
+        norm="SyncBN",
+        frozen=False,
     ),
     neck=dict(type="FPN", in_channels=[384] * 4, out_channels=256, num_outs=4),
     decode_head=dict(
