@@ -79,7 +79,10 @@ def test_the_detector_sees_pixels_as_the_card_says(tmp_path):
     from mmengine.runner import Runner
 
     from benchmarks.engines import mmengine_run
+    from benchmarks.engines.pixels import pixel_statistics
 
+    imagenet = ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375])
+    assert pixel_statistics(Card("test", RESNET, SIZE_RESIZE)) == imagenet
     seen = {}
 
     class Stop(Exception):
