@@ -94,6 +94,7 @@ def test_the_recipes_differ_in_levels_and_in_what_decays(control):
         config = Config.fromfile(config_file("paper", recipe))
         assert config.model.backbone.levels == {"released": "declared", "corrected": "real"}[recipe]
         assert config.optim_wrapper.optimizer.lr == 6e-5
+        assert config.model.backbone.frozen is False  # in every record
         spared[recipe] = set(config.optim_wrapper.paramwise_cfg.custom_keys)
     assert spared["released"] == {"pos_embed", "cls_token"}
     assert spared["corrected"] == {"pos_embed", "cls_token", "norm"}

@@ -2,14 +2,18 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from pycocotools.coco import COCO
 
 from benchmarks import shapes
 from benchmarks.backbones.pyramid import FourTapPyramid, default_taps
+from benchmarks.checkpoints.canonical import read_canonical
 from benchmarks.coco.dataset import open_coco
-from benchmarks.coco.run import run
+from benchmarks.coco.overfit import choose_images, write_subset
+from benchmarks.coco.recipe import Options
+from benchmarks.coco.run import CONFIGS, run
 from benchmarks.coco.scoring import score
 from benchmarks.controls import write_random_control
 from benchmarks.errors import InputError
@@ -120,6 +124,54 @@ def test_the_truth_as_detections_scores_100(coco):
     assert found["segm/AP"] == pytest.approx(100)
     # 96-pixel pictures hold no object above 96^2 pixels: no score, and not minus one.
     assert found["bbox/APl"] is None
+
+
+def shaken(annotations, seed):
+    """The truth as detections, moved, some twice, some of another class, some left out, with scores that tie."""
+    rng, truth = np.random.default_rng(seed), COCO(annotations)
+    categories, found = truth.getCatIds(), []
+    for a in truth.loadAnns(truth.getAnnIds()):
+        for _ in range(rng.integers(0, 4)):
+            box = [float(v) for v in np.array(a["bbox"]) * rng.uniform(0.93, 1.07, 4)]
+            category = a["category_id"] if rng.random() < 0.8 else int(rng.choice(categories))
+            score = float(np.round(rng.random(), 2))
+            found.append({"image_id": a["image_id"], "category_id": category, "bbox": box, "score": score})
+            found[-1]["segmentation"] = truth.annToRLE(a)
+    return found
+
+
+@pytest.mark.parametrize("data", ["shapes", "sample"])
+def test_faster_coco_eval_gives_the_same_boxes(data, coco, request):
+    pytest.importorskip("faster_coco_eval", reason="needs faster-coco-eval")
+    root = coco / "coco" if data == "shapes" else request.getfixturevalue("sample_data") / "coco"
+    annotations = root / "annotations/instances_val2017.json"
+    found = shaken(annotations, seed=0)
+    official, faster = score(annotations, found), score(annotations, found, boxes_by="faster-coco-eval")
+    assert 5 < official["bbox/AP"] < 95
+    for name, value in official.items():
+        assert faster[name] == (value if value is None else pytest.approx(value, abs=1e-9)), name
+
+
+@pytest.mark.parametrize("detector", ["mask_rcnn_vit_fpn_overfit", "mask_rcnn_vitdet_overfit"])
+def test_a_detector_trains_in_bfloat16_on_a_data_set_of_one_image(coco, control, tmp_path, detector):
+    pytest.importorskip("mmcv.ops", reason="needs mmcv with its operators")
+    whole = open_coco(coco)
+    with pytest.raises(InputError, match="images with 2 to 8 objects, 9 are asked for"):
+        choose_images(whole, 9)
+    images = choose_images(whole, 1)
+    data = write_subset(whole, images, tmp_path / "one")
+    assert (data.train_images, data.val_images, data.classes) == (1, 1, whole.classes)
+    with pytest.raises(InputError, match="lists no image -1"):
+        write_subset(whole, [-1], tmp_path / "none")
+    options = Options(updates=1, batch=1)
+    result = run(control, data.path, tmp_path / "out", CONFIGS / f"{detector}.py", options=options, progress=False)
+    assert result["run"]["schedule"]["precision"] == "bf16"
+    state = torch.load(tmp_path / "out/last.pth", map_location="cpu", weights_only=False)["state_dict"]
+    # Autocast is for what is computed: weights stay in fp32, and they moved.
+    trained = state["backbone.vit.blocks.0.attn.qkv.weight"]
+    assert trained.dtype == torch.float32
+    before = read_canonical(control)[0]["blocks.0.attn.qkv.weight"]
+    assert not torch.equal(trained, before)
 
 
 def test_missing_and_broken_images_are_named(control, tmp_path):

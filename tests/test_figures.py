@@ -22,7 +22,7 @@ from benchmarks.figures.attention import last_attention, query_maps, write_figur
 from benchmarks.figures.embedding import write_figure4b
 from benchmarks.figures.separability import bound, mean_shift_segments, separability, silhouette
 from benchmarks.figures.similarity import aggregated_similarity, write_figure3
-from benchmarks.figures.sources import layers, read_picture
+from benchmarks.figures.sources import layers, read_names, read_picture
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(__file__).parent / "data" / "figures"
@@ -170,6 +170,16 @@ def test_mean_shift_finds_what_is_apart():
     found = mean_shift_segments(centres + 0.05 * torch.randn(60, 6))
     assert [len(np.unique(found[k : k + 20])) for k in (0, 20, 40)] == [1, 1, 1]
     assert len(np.unique(found)) == 3
+
+
+def test_names_of_labels_are_read_from_both_kinds_of_lists(tmp_path):
+    (tmp_path / "ade.txt").write_text("Idx\tRatio\tName\n1\t0.15\twall\n2\t0.11\tbuilding, edifice\n")
+    (tmp_path / "plain.txt").write_text("7 traffic light\n")
+    (tmp_path / "none.txt").write_text("wall\n")
+    assert read_names(tmp_path / "ade.txt") == {1: "wall", 2: "building"}
+    assert read_names(tmp_path / "plain.txt") == {7: "traffic light"}
+    with pytest.raises(InputError, match="names no label"):
+        read_names(tmp_path / "none.txt")
 
 
 def test_click_coordinates_go_into_the_square(scene):

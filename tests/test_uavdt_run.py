@@ -99,7 +99,7 @@ def test_the_metric_scores_as_the_files_it_writes(data, tmp_path):
     from benchmarks.engines.mmdet_uavdt import UavdtMetric
 
     rng = np.random.default_rng(0)
-    metric = UavdtMetric(str(data.ground_truth), str(tmp_path))
+    metric = UavdtMetric("benchmarks.uavdt.detections.score_frames", str(data.ground_truth), str(tmp_path))
     found = []
     for name in reversed(data.test):  # in whatever order frames come
         truth = read_ground(data.ground_truth, name).truth

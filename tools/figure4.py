@@ -14,7 +14,7 @@ from benchmarks.errors import InputError, run_command
 from benchmarks.figures.attention import KINDS, write_figure4a
 from benchmarks.figures.command import add_labels, add_layers, figure_parser, prepared, write_figure_records
 from benchmarks.figures.embedding import library, require_sklearn, write_figure4b
-from benchmarks.figures.sources import pair
+from benchmarks.figures.sources import pair, read_names
 
 
 def main() -> int:
@@ -34,6 +34,7 @@ def main() -> int:
     embedding = parser.add_argument_group("part b")
     add_layers(embedding)
     add_labels(embedding)
+    embedding.add_argument("--label-names", help="file with a label's number and name a line, as objectInfo150.txt")
     embedding.add_argument("--tokens", type=int, default=800, help="drawn from all images (default: %(default)s)")
     embedding.add_argument("--perplexity", type=float, default=30.0, help="default: %(default)s")
     embedding.add_argument("--seed", type=int, default=0, help="of the drawing and of t-SNE (default: %(default)s)")
@@ -42,6 +43,7 @@ def main() -> int:
         raise InputError(f"--grid is {args.grid}: give a number from 1 on")
     queries = args.grid if args.queries is None else [_pixel(text) for text in args.queries]
     started = datetime.datetime.now(datetime.timezone.utc)
+    names = read_names(args.label_names) if args.label_names else None
     checkpoints, device = prepared(args)
     if args.part != "a":
         require_sklearn()
@@ -63,7 +65,7 @@ def main() -> int:
         started = datetime.datetime.now(datetime.timezone.utc)
         paths, numbers = write_figure4b(
             args.out, checkpoints, args.images, args.labels, args.layers, args.tokens, args.perplexity, args.seed,
-            unlabelled=args.unlabelled, size=args.size, device=device,
+            names=names, unlabelled=args.unlabelled, size=args.size, device=device,
         )  # fmt: skip
         written += paths
         choices = {

@@ -38,7 +38,7 @@ class Options:
                 raise InputError(f"--{field.name.replace('_', '-')} is {getattr(self, field.name)}: give more than 0")
 
 
-SCALES = {"paper": Options(), "mini": Options(iterations=200, batch=4, learning_rate=1e-3)}
+SCALES = {"paper": Options(), "mini": Options(iterations=100, batch=4, learning_rate=3e-3)}
 
 
 def config_file(scale: str, recipe: str) -> Path:
@@ -58,14 +58,16 @@ def run(
     devices: int = 1,
     frozen: bool | None = None,
     progress: bool = True,
+    config: str | os.PathLike[str] | None = None,
 ) -> dict[str, Any]:
     """Train on ``training``, predict ``validation``, score the predicted files; return metrics and what was run.
 
     ``out`` gets the snapshot, ``losses.jsonl`` and ``predictions/STEM.png``; a run that finds its own snapshot there
-    goes on from it. ``frozen`` replaces the config's. Raises :class:`InputError` for data, options or a checkpoint that
-    cannot be used.
+    goes on from it. ``config`` replaces the scale's and the recipe's, ``frozen`` the config's. Raises
+    :class:`InputError` for data, options or a checkpoint that cannot be used.
     """
-    start, out, config = time.monotonic(), Path(out), config_file(scale, recipe)
+    start, out, config = time.monotonic(), Path(out), Path(config or config_file(scale, recipe))
+    engine.require_mmseg()
     if options.batch % devices:
         raise InputError(f"a batch of {options.batch} does not divide among {devices} devices: set --batch or --gpus")
     architecture = read_canonical(checkpoint)[1].architecture

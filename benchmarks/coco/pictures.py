@@ -84,6 +84,9 @@ def _draw(picture, items, truth, names, colours) -> np.ndarray:
 
 
 def _label(picture: np.ndarray, text: str, origin: tuple[int, int], colour: tuple[int, ...]) -> None:
+    """Write ``text`` from ``origin`` on, further to the left where it would leave the picture."""
+    (width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.38, 3)
+    origin = max(0, min(origin[0], picture.shape[1] - width)), origin[1]
     cv2.putText(picture, text, origin, cv2.FONT_HERSHEY_SIMPLEX, 0.38, (0, 0, 0), 3, cv2.LINE_AA)
     cv2.putText(picture, text, origin, cv2.FONT_HERSHEY_SIMPLEX, 0.38, colour, 1, cv2.LINE_AA)
 

@@ -6,12 +6,12 @@ learning rate with it and says so. Updates count steps of the optimiser, whateve
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from benchmarks.engines.schedule import Schedule
 from benchmarks.errors import InputError
 
 PRECISIONS = ("fp32", "fp16", "bf16")
@@ -36,41 +36,6 @@ class Options:
                 raise InputError(f"--{name.replace('_', '-')} is {value}: give a number above 0")
         if self.precision not in (None, *PRECISIONS):
             raise InputError(f"--precision is {self.precision!r}: choose one of {', '.join(PRECISIONS)}")
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """A run's steps, resolved. ``notes`` says where it departs from the recipe."""
-
-    batch: int
-    devices: int
-    per_device: int
-    accumulation: int  # passes of all devices an update
-    updates: int
-    warm_up: int
-    drops: tuple[int, ...]  # updates after which the learning rate is a tenth
-    learning_rate: float
-    precision: str
-    notes: tuple[str, ...] = ()
-
-    @property
-    def passes(self) -> int:
-        """Forward and backward passes of a device."""
-        return self.updates * self.accumulation
-
-    def as_record(self) -> dict[str, Any]:
-        """Plain data for a record."""
-        return {**dataclasses.asdict(self), "drops": list(self.drops), "notes": list(self.notes)}
-
-    def lines(self) -> list[str]:
-        """For people: the arithmetic, then what is not the recipe's."""
-        parts = f"{self.devices} devices x {self.per_device} images x {self.accumulation} passes"
-        drops = ", ".join(map(str, self.drops)) or "none"
-        return [
-            f"batch {self.batch} = {parts}, {self.precision}",
-            f"{self.updates} updates, warm-up {self.warm_up}, drops after {drops}, rate {self.learning_rate:g}",
-            *self.notes,
-        ]
 
 
 def resolve(recipe: Mapping[str, Any], images: int, devices: int, options: Options, gpu: bool) -> Schedule:
@@ -103,10 +68,10 @@ def resolve(recipe: Mapping[str, Any], images: int, devices: int, options: Optio
     warm_up = min(recipe["warm_up"], max(1, updates // 10))
     drops = tuple(round(updates * drop / of) for drop in recipe["drops"])
     precision = options.precision or recipe["precision"]
-    if precision != "fp32" and not gpu:
+    if precision == "fp16" and not gpu:
         if options.precision:
-            raise InputError(f"--precision {precision} needs a GPU and torch finds none here: take fp32")
-        notes.append(f"fp32 instead of {precision}: there is no GPU")
+            raise InputError("--precision fp16 needs a GPU and torch finds none here: take bf16 or fp32")
+        notes.append("fp32 instead of fp16: there is no GPU")
         precision = "fp32"
     accumulation = batch // (devices * per_device)
     return Schedule(batch, devices, per_device, accumulation, updates, warm_up, drops, rate, precision, tuple(notes))

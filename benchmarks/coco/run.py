@@ -106,12 +106,18 @@ def check_fit(
     checkpoint: str | os.PathLike[str],
     config: str,
 ) -> None:
-    """:class:`InputError` where a checkpoint is not of the kind, patch size, ... that an experiment is for."""
+    """:class:`InputError` where a checkpoint is not of the kind, patch size, ... that an experiment is for.
+
+    ``expects`` gives one value for a fact, or a tuple of those that will do.
+    """
     for fact, value in expects.items():
-        own = getattr(architecture, fact, None)
-        if own != value:
+        own, known = getattr(architecture, fact, None), value if isinstance(value, (tuple, list)) else (value,)
+        if own not in known:
             name = fact.replace("_", " ")
-            raise InputError(f"{checkpoint} has {name} {own}, but {config} is for {value}: choose another config")
+            raise InputError(
+                f"{checkpoint} has {name} {own}, but {config} is for {' or '.join(map(str, known))}: "
+                "choose another config"
+            )
 
 
 def data_changes(data: CocoRoot) -> dict[str, Any]:

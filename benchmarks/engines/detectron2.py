@@ -24,13 +24,14 @@ from benchmarks.backbones.loading import load_exactly
 from benchmarks.backbones.windowed import global_blocks
 from benchmarks.checkpoints.canonical import read_canonical
 from benchmarks.checkpoints.targets import for_detectron2
-from benchmarks.coco.dataset import CocoRoot
 from benchmarks.engines.chance import seed_all
+from benchmarks.engines.pixels import pixel_statistics
+from benchmarks.engines.schedule import Schedule
 from benchmarks.errors import InputError
 from benchmarks.files import atomic_path, require_file
 
 if TYPE_CHECKING:
-    from benchmarks.coco.recipe import Schedule
+    from benchmarks.coco.dataset import CocoRoot
 
 #: Updates between two snapshots.
 INTERVAL = 1000
@@ -76,6 +77,7 @@ def build(config: Any, checkpoint: str | os.PathLike[str], classes: int) -> torc
     net.pretrain_use_cls_token = bool(a.position_prefix_rows)
     net.window_block_indexes = [index for index in range(a.depth) if index not in whole]
     config.model.roi_heads.num_classes = classes
+    config.model.pixel_mean, config.model.pixel_std = pixel_statistics(card)
     model = instantiate(config.model)
     wanted = {name.removeprefix("backbone.net."): tensor for name, tensor in wanted.items()}
     own = {name: value for name, value in model.backbone.net.state_dict().items() if ".rel_pos_" in name}

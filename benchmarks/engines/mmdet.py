@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import sys
 from collections.abc import Iterable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
+from benchmarks.engines.mmengine_run import LAUNCHERS, device_name, own_line, test, train
+from benchmarks.engines.schedule import Schedule
 from benchmarks.errors import InputError
 from benchmarks.files import require_file
 
-if TYPE_CHECKING:
-    from benchmarks.coco.recipe import Schedule
-
-#: What the commands call a launcher -> what mmengine calls it.
-LAUNCHERS = {"none": "none", "torchrun": "pytorch", "slurm": "slurm"}
+__all__ = ["LAUNCHERS", "detect", "device_name", "read_config", "require_mmdet", "schedule_changes", "test", "train"]
 
 
 def require_mmdet() -> None:
@@ -38,11 +34,6 @@ def require_mmdet() -> None:
         )
 
 
-def device_name() -> str:
-    """What mmengine trains on here: the first GPU's name, or ``cpu``."""
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-
-
 def read_config(config_file: str | os.PathLike[str]) -> dict[str, Any]:
     """A config of COCO as plain data; ``recipe``, ``expects`` and ``model`` are there in each."""
     require_mmdet()
@@ -51,66 +42,8 @@ def read_config(config_file: str | os.PathLike[str]) -> dict[str, Any]:
     return Config.fromfile(str(require_file(config_file, "config"))).to_dict()
 
 
-def train(
-    config_file: str | os.PathLike[str],
-    checkpoint: str | os.PathLike[str],
-    out: str | os.PathLike[str],
-    changes: dict[str, Any],
-    seed: int,
-    resume: bool = True,
-    progress: bool = True,
-    launcher: str = "none",
-):
-    """Train a detector with verified loading; return mmengine's runner after its last iteration.
-
-    ``changes`` are dotted config keys. A run that finds its own snapshot in ``out`` goes on from it. The
-    data must have been checked before: mmdet reads it lazily. ``launcher`` is who started this process: none,
-    torchrun or slurm.
-    """
-    require_mmdet()
-    from mmengine.config import Config
-    from mmengine.runner import Runner
-
-    config = Config.fromfile(str(require_file(config_file, "config")))
-    out = Path(out)
-    snapshot = out / "last.pth"
-    config.merge_from_dict(
-        {
-            "work_dir": str(out),
-            "launcher": LAUNCHERS[launcher],
-            "model.backbone.checkpoint": str(checkpoint),
-            # On a GPU it would end the run: bicubic resizing, which learned positions need, has no such backward.
-            "randomness": {"seed": seed, "deterministic": not torch.cuda.is_available()},
-            "resume": resume and snapshot.exists(),
-            "load_from": str(snapshot) if resume and snapshot.exists() else None,
-            **changes,
-        }
-    )
-    for hook in config.custom_hooks:
-        if hook["type"] in ("LossLog", "TestBar"):
-            hook["progress"] = progress
-        if hook["type"] == "ReplayedSteps":
-            hook["seed"] = seed
-    if config.train_dataloader.dataset.type == "ReplayedCoco":
-        config.train_dataloader.dataset.seed = seed
-    if launcher == "torchrun" and not torch.cuda.is_available():
-        # mmengine takes it for granted that every process has a GPU.
-        wrapper = {"type": "MMDistributedDataParallel", "broadcast_buffers": False, "device_ids": None}
-        config.model_wrapper_cfg = wrapper
-        if not torch.distributed.is_initialized():
-            torch.distributed.init_process_group("gloo")
-    try:
-        # Standard output is for results; pycocotools, inside mmdet, talks there.
-        with contextlib.redirect_stdout(sys.stderr):
-            runner = Runner.from_cfg(config)
-            runner.train()
-    except InputError as error:
-        raise InputError(_own_line(error)) from None
-    return runner
-
-
 def schedule_changes(schedule: Schedule) -> dict[str, Any]:
-    """Config keys of a :class:`benchmarks.coco.recipe.Schedule`. mmengine counts passes, not updates.
+    """Config keys of a :class:`benchmarks.engines.schedule.Schedule`. mmengine counts passes, not updates.
 
     Snapshots are taken between updates: accumulated gradients are in no snapshot.
     """
@@ -136,19 +69,15 @@ def schedule_changes(schedule: Schedule) -> dict[str, Any]:
             },
         ],
     }
+    if schedule.precision == "fp16":
+        changes |= {"optim_wrapper.type": "AmpOptimWrapper", "optim_wrapper.dtype": "float16"}
+    elif schedule.precision == "bf16":
+        changes["optim_wrapper.type"] = "Bf16OptimWrapper"
     if schedule.precision != "fp32":
-        changes["optim_wrapper.type"] = "AmpOptimWrapper"
-        changes["optim_wrapper.dtype"] = {"fp16": "float16", "bf16": "bfloat16"}[schedule.precision]
-        changes["optim_wrapper.loss_scale"] = "dynamic" if schedule.precision == "fp16" else 1.0
+        changes["model.rpn_head.type"] = "PreciseRPN"
+        for extractor in ("bbox_roi_extractor", "mask_roi_extractor"):
+            changes[f"model.roi_head.{extractor}.type"] = "PreciseRegions"
     return changes
-
-
-def test(runner) -> dict[str, float]:
-    """The metrics of a trained runner by its config's own evaluator on its config's test data."""
-    try:
-        return runner.test()
-    except InputError as error:
-        raise InputError(_own_line(error)) from None
 
 
 def detect(runner, dataloader_config: dict[str, Any], progress: bool = True) -> list[dict[str, Any]]:
@@ -195,9 +124,4 @@ def _without_worker_traceback(loader: Iterable) -> Iterable:
     try:
         yield from loader
     except InputError as error:
-        raise InputError(_own_line(error)) from None
-
-
-def _own_line(error: InputError) -> str:
-    """A loader process wraps an error into its traceback; the line that matters is the last."""
-    return re.split(r"\bInputError: ", str(error).strip())[-1]
+        raise InputError(own_line(error)) from None

@@ -1,4 +1,4 @@
-"""mmdet's view of canonical checkpoints: backbones, and the proof that their weights are the file's.
+"""mmdet's view of canonical checkpoints: its backbones.
 
 Importing this module imports mmdet; :mod:`benchmarks.engines.mmdet` does so when a run starts.
 """
@@ -9,9 +9,8 @@ import dataclasses
 
 import torch
 import torch.nn.functional as F
-from mmdet.registry import HOOKS, MODELS
-from mmengine.hooks import Hook
-from mmengine.model import BaseModule, is_model_wrapper
+from mmdet.registry import MODELS
+from mmengine.model import BaseModule
 from torch import nn
 
 from benchmarks.backbones.loading import load_exactly, weight_differences
@@ -145,25 +144,3 @@ class CanonicalResNet(CanonicalBackbone):
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Images ``[B, 3, H, W]`` -> four maps of strides 4, 8, 16, 32."""
         return tuple(self.resnet.stages(images))
-
-
-@HOOKS.register_module()
-class VerifiedLoading(Hook):
-    """Ends a run whose backbone does not hold the checkpoint's weights after the library initialised it.
-
-    A resumed run starts from its own snapshot and is not compared.
-    """
-
-    priority = "VERY_LOW"
-
-    def before_train(self, runner) -> None:
-        if runner.iter > 0:
-            return
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        found = model.backbone.differences()
-        if found:
-            raise InputError(
-                f"the backbone does not hold {model.backbone.checkpoint} after initialisation: "
-                f"{'; '.join(found[:3])} ({len(found)} in all)"
-            )
-        runner.logger.info(f"verified: the backbone holds every tensor of {model.backbone.checkpoint}")

@@ -14,8 +14,7 @@ from mmcv.transforms.utils import cache_randomness
 from mmdet.datasets.transforms import RandomCrop
 from mmdet.registry import METRICS, TRANSFORMS
 from mmengine.evaluator import BaseMetric
-
-from benchmarks.uavdt.detections import FrameDetections, score_frames
+from mmengine.utils import get_object_from_string
 
 
 @METRICS.register_module()
@@ -23,6 +22,8 @@ class UavdtMetric(BaseMetric):
     """UAVDT's official average precision, in percent, over all sequences of the data set, and by attribute.
 
     Args:
+        scorer: dotted name of the benchmark's function, which an engine does not know: of ``ground_truth``, tuples
+            (sequence, frame from 1, boxes, scores) and ``out``; its result has ``scores()``.
         ground_truth: folder of ``Mxxxx_gt_whole.txt`` and ``Mxxxx_gt_ignore.txt``.
         out: folder for the detections in the toolkit's format; ``tools/evaluate_uavdt.py`` gives these files the
             same score.
@@ -30,8 +31,9 @@ class UavdtMetric(BaseMetric):
 
     default_prefix = "uavdt"
 
-    def __init__(self, ground_truth: str, out: str | None = None, **kwargs: Any) -> None:
+    def __init__(self, scorer: str, ground_truth: str, out: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.score = get_object_from_string(scorer)
         self.ground_truth, self.out = ground_truth, out
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
@@ -39,10 +41,10 @@ class UavdtMetric(BaseMetric):
         for sample in data_samples:
             found, path = sample["pred_instances"], Path(sample["img_path"])
             boxes, scores = found["bboxes"].cpu().numpy(), found["scores"].cpu().numpy()
-            self.results.append(FrameDetections(path.parent.name, int(path.stem.removeprefix("img")), boxes, scores))
+            self.results.append((path.parent.name, int(path.stem.removeprefix("img")), boxes, scores))
 
-    def compute_metrics(self, results: list[FrameDetections]) -> dict[str, float]:
-        scores = score_frames(self.ground_truth, results, self.out).scores()
+    def compute_metrics(self, results: list[tuple]) -> dict[str, float]:
+        scores = self.score(self.ground_truth, results, self.out).scores()
         return {"AP": scores["AP"], **{name: value["AP"] for name, value in scores["attributes"].items()}}
 
 

@@ -1,4 +1,4 @@
-"""What mmengine's runs lack: snapshots that a crash cannot spoil, a loss log, images that are whole."""
+"""What mmengine's runs lack: proof of the weights, snapshots that a crash cannot spoil, a loss log, whole images."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS, TRANSFORMS
 from PIL import Image, ImageOps
 from tqdm import tqdm
@@ -17,6 +18,28 @@ from tqdm import tqdm
 from benchmarks.errors import InputError
 
 SNAPSHOT = "last.pth"
+
+
+@HOOKS.register_module()
+class VerifiedLoading(Hook):
+    """Ends a run whose backbone does not hold the checkpoint's weights after the library initialised it.
+
+    A resumed run starts from its own snapshot and is not compared.
+    """
+
+    priority = "VERY_LOW"
+
+    def before_train(self, runner) -> None:
+        if runner.iter > 0:
+            return
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        found = model.backbone.differences()
+        if found:
+            raise InputError(
+                f"the backbone does not hold {model.backbone.checkpoint} after initialisation: "
+                f"{'; '.join(found[:3])} ({len(found)} in all)"
+            )
+        runner.logger.info(f"verified: the backbone holds every tensor of {model.backbone.checkpoint}")
 
 
 @HOOKS.register_module()

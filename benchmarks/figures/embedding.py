@@ -133,7 +133,7 @@ def draw_figure4b(
             panel(axis)
         line[0].set_ylabel(name, fontsize=8)
         for axis, (layer, points, group, score) in zip(line, panels, strict=False):
-            axis.scatter(*points[group < 0].T, s=5, c="0.8", linewidths=0)
+            grey = axis.scatter(*points[group < 0].T, s=5, c="0.8", linewidths=0)
             for rank, value in enumerate(order):
                 colour = COLOURS[rank % len(COLOURS)]
                 mark = MARKS[rank // len(COLOURS) % len(MARKS)]
@@ -141,10 +141,11 @@ def draw_figure4b(
                 handles.setdefault(int(value), drawn)
             panel(axis, f"l = {layer}" if layer.isdecimal() else layer, f"silhouette {score:.3f}")
             axis.set_aspect("equal", "datalim")
-    shown = [int(value) for value in order[:entries]]
+    legend = [(handles[int(value)], names.get(int(value), f"{coloured_by} {value}")) for value in order[:entries]]
+    if (everything < 0).any():
+        legend.append((grey, "unlabelled"))
     figure.legend(
-        [handles[value] for value in shown],
-        [names.get(value, f"{coloured_by} {value}") for value in shown],
+        *zip(*legend, strict=True),
         loc="outside lower center",
         ncols=per_line,
         fontsize=7,

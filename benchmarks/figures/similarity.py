@@ -44,7 +44,7 @@ def draw_figure3(
         for axis in row:
             panel(axis)
         row[0].imshow(picture.pixels)
-        panel(row[0], picture.name)
+        panel(row[0], picture.name if len(picture.name) <= 16 else "…" + picture.name[-15:])
         row[0].set_ylabel(name, fontsize=8)
         for axis, (layer, score) in zip(row[1:], scores, strict=False):
             low = float(score.min())

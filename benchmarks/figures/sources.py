@@ -73,6 +73,21 @@ def _open(path: Path) -> Image.Image:
         raise InputError(f"{path} is not a whole image ({error}): copy it again") from error
 
 
+def read_names(path: str | os.PathLike[str]) -> dict[int, str]:
+    """What labels are called: a line a label, its number first and its name last, as in ADE20K's objectInfo150.txt.
+
+    Lines that do not begin with a number are headings. Columns are tabs'; of synonyms after commas the first counts.
+    """
+    names = {}
+    for line in require_file(path, "list of label names").read_text(encoding="utf-8").splitlines():
+        first, *_, last = line.split("\t") if "\t" in line else line.partition(" ")
+        if first.strip().isdecimal() and last.strip():
+            names[int(first)] = last.split(",")[0].strip()
+    if not names:
+        raise InputError(f"{path} names no label: give lines of a number and a name, such as objectInfo150.txt")
+    return names
+
+
 def pair(images: Sequence[str], labels: Sequence[str] | None) -> list[tuple[str, str | None]]:
     """Each image with its label map, in the order given; :class:`InputError` when their numbers differ."""
     if labels is not None and len(labels) != len(images):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,8 +17,7 @@ from benchmarks.uavdt.scoring import OFFICIAL_IOU
 PIXEL_DIGITS, SCORE_DIGITS = 3, 8
 
 
-@dataclass(frozen=True)
-class FrameDetections:
+class FrameDetections(NamedTuple):
     """What was found in one frame."""
 
     sequence: str
@@ -28,14 +27,15 @@ class FrameDetections:
 
 
 def score_frames(
-    ground_truth: str | os.PathLike[str], found: Iterable[FrameDetections], out: str | os.PathLike[str] | None = None
+    ground_truth: str | os.PathLike[str], found: Iterable[tuple], out: str | os.PathLike[str] | None = None
 ) -> Outcomes:
     """Score the detections of all frames of some sequences; with ``out`` write them to ``out/<sequence>.txt`` as well.
 
-    Every frame of a sequence must be in ``found``, also one without detections; their order does not matter.
+    ``found`` are :class:`FrameDetections` or such tuples, in any order. Every frame of a sequence must be there, also
+    one without detections.
     """
     sequences: dict[str, list[FrameDetections]] = {}
-    for one in found:
+    for one in map(FrameDetections._make, found):
         sequences.setdefault(one.sequence, []).append(one)
     outcomes = Outcomes({OFFICIAL_IOU: {}})
     folder = find_ground_truth(ground_truth)

@@ -11,6 +11,7 @@ custom_imports = dict(
     imports=[
         "benchmarks.engines.mmdet_backbone",
         "benchmarks.engines.mmengine_hooks",
+        "benchmarks.engines.mmdet_precision",
         "benchmarks.engines.mmdet_replay",
         "benchmarks.engines.mmdet_vitdet",
     ]

@@ -60,7 +60,7 @@ test_dataloader = dict(
     sampler=dict(type="DefaultSampler", shuffle=False),
     dataset=dict(type="CocoDataset", data_prefix=dict(img=""), test_mode=True, pipeline=test_pipeline),
 )
-test_evaluator = dict(type="UavdtMetric")
+test_evaluator = dict(type="UavdtMetric", scorer="benchmarks.uavdt.detections.score_frames")
 test_cfg = dict(type="TestLoop")
 # Scores during training, on the test sequences: UAVDT has no others with labels. Off unless asked for.
 val_dataloader = test_dataloader

@@ -16,7 +16,8 @@ _base_ = ["mmdet::_base_/models/mask-rcnn_r50_fpn.py", "./coco_instances.py"]
 
 # 184,375 updates = 100 epochs x 118,000 images / 64
 recipe = dict(batch=64, updates=184_375, drops=(163_889, 177_546), warm_up=250, learning_rate=1e-4, precision="fp16")
-expects = dict(kind="vit")
+# Rotary positions do not stand in windows, and the pyramid doubles or halves until a stride is there.
+expects = dict(kind="vit", position=("learned", "sincos-mae", "sincos-moco"), patch_size=(4, 8, 16, 32))
 
 size = 1024
 _norm = dict(type="ChannelNorm", eps=1e-6)

@@ -10,13 +10,7 @@ rule that spares names with "norm" misses mmseg's "ln1" and "ln2"; fixed positio
 segmentation/. Not the same: images are padded to a multiple of 32 at test time and the padding is cut off again.
 """  # noqa: E501
 
-custom_imports = dict(
-    imports=[
-        "benchmarks.engines.mmdet_backbone",
-        "benchmarks.engines.mmengine_hooks",
-        "benchmarks.engines.mmseg_backbone",
-    ]
-)
+custom_imports = dict(imports=["benchmarks.engines.mmengine_hooks", "benchmarks.engines.mmseg_backbone"])
 default_scope = "mmseg"
 
 crop_size = (512, 512)
@@ -25,6 +19,9 @@ model = dict(
     type="EncoderDecoder",
     data_preprocessor=dict(
         type="SegDataPreProcessor",
+        # Every run replaces both by those of the checkpoint's card.
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
         bgr_to_rgb=True,
         pad_val=0,
         seg_pad_val=255,
@@ -32,7 +29,13 @@ model = dict(
         test_cfg=dict(size_divisor=32),
     ),
     backbone=dict(
-        type="SegmentationBackbone", checkpoint="", levels="declared", train_positions=True, drop_path_rate=0.1
+        type="SegmentationBackbone",
+        checkpoint="",
+        levels="declared",
+        train_positions=True,
+        drop_path_rate=0.1,
+        norm="SyncBN",
+        frozen=False,
     ),
     neck=dict(type="FPN", in_channels=[384] * 4, out_channels=256, num_outs=4),
     decode_head=dict(
@@ -105,7 +108,7 @@ param_scheduler = []
 
 default_hooks = dict(checkpoint=None, logger=None, timer=None, runtime_info=dict(type="RuntimeInfoHook"))
 custom_hooks = [
-    dict(type="mmdet.VerifiedLoading"),
+    dict(type="VerifiedLoading"),
     dict(type="LossLog"),
     dict(type="TestBar"),
     dict(type="AtomicSnapshot", interval=1000),

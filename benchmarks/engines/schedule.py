@@ -1,0 +1,42 @@
+"""The steps of a run, resolved: what every detection engine is told."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A run's steps, resolved. ``notes`` says where it departs from the recipe."""
+
+    batch: int
+    devices: int
+    per_device: int
+    accumulation: int  # passes of all devices an update
+    updates: int
+    warm_up: int
+    drops: tuple[int, ...]  # updates after which the learning rate is a tenth
+    learning_rate: float
+    precision: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def passes(self) -> int:
+        """Forward and backward passes of a device."""
+        return self.updates * self.accumulation
+
+    def as_record(self) -> dict[str, Any]:
+        """Plain data for a record."""
+        return {**dataclasses.asdict(self), "drops": list(self.drops), "notes": list(self.notes)}
+
+    def lines(self) -> list[str]:
+        """For people: the arithmetic, then what is not the recipe's."""
+        parts = f"{self.devices} devices x {self.per_device} images x {self.accumulation} passes"
+        drops = ", ".join(map(str, self.drops)) or "none"
+        return [
+            f"batch {self.batch} = {parts}, {self.precision}",
+            f"{self.updates} updates, warm-up {self.warm_up}, drops after {drops}, rate {self.learning_rate:g}",
+            *self.notes,
+        ]
