@@ -15,7 +15,7 @@ from benchmarks.davis.protocol import MINI
 from benchmarks.davis.run import evaluate_checkpoint as run_davis
 from benchmarks.knn.run import evaluate_checkpoint as run_knn
 from benchmarks.regression.heads import place_snapshot
-from benchmarks.regression.setting import CONFIGS, Measured, Setting
+from benchmarks.regression.setting import CONFIGS, Malformed, Measured, Setting
 from benchmarks.uavdt.dataset import CLASSES, open_uavdt
 from benchmarks.uavdt.options import SCALES as DETECTORS
 from benchmarks.uavdt.run import run as run_uavdt
@@ -82,7 +82,10 @@ CASES = {"davis": davis, "knn": knn, "coco": coco, "uavdt": uavdt, "ade20k": ade
 
 
 def detection_scores(metrics: dict[str, float | None]) -> dict[str, float]:
-    """The AP of boxes and masks and their AP50 and AP75, without sizes that the data does not have."""
+    """AP, AP50 and AP75 of boxes and masks; :class:`Malformed` where one has no value."""
+    missing = [name for name in metrics if name.split("/")[1] in ("AP", "AP50", "AP75") and metrics[name] is None]
+    if missing:
+        raise Malformed(f"{', '.join(missing)}: no value")
     return {f"{kind} {name}": metrics[f"{kind}/{name}"] for kind in ("bbox", "segm") for name in ("AP", "AP50", "AP75")}
 
 
