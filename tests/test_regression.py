@@ -274,6 +274,8 @@ def test_a_file_of_stored_values_is_whole_or_as_it_was(tmp_path):
         (("--coco-root", "{world}"), "--coco-root takes --expected FILE and --weights FOLDER"),
         (("--coco-root", "{world}/no", "--expected", "e", "--weights", "w"), "no does not exist"),
         (("--coco-root", "{world}", "--expected", "{world}/e", "--weights", "w"), "has no values of tier inference"),
+        (("--make-weights", "--only", "davis"), "--only davis: nothing is stored for it"),
+        (("--update", "--tier", "instant"), "tier instant has no scores to store"),
         (("--checkpoint", "x"), "--checkpoint is for --coco-root"),
         (("--expected", "{world}/no.json", "--only", "davis"), "no.json does not exist"),
     ],

@@ -100,6 +100,8 @@ def parse() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.seeds[0] != training.SEEDS[0] or len(set(arguments.seeds)) < 3 or min(arguments.seeds) < 0:
         raise InputError("--seeds takes 3 or more different seeds, the first of them 0, which a later check repeats")
+    if arguments.update and arguments.tier == "instant":
+        raise InputError("--update: tier instant has no scores to store; it is for inference and training")
     return arguments
 
 

@@ -13,6 +13,7 @@ from benchmarks.ade20k.run import SCALES as SEGMENTERS
 from benchmarks.ade20k.run import run as run_ade20k
 from benchmarks.coco.dataset import open_coco
 from benchmarks.coco.run import run as run_coco
+from benchmarks.errors import InputError
 from benchmarks.regression.heads import keep_trained_part
 from benchmarks.regression.inference import STORED
 from benchmarks.regression.setting import CONFIGS, Setting
@@ -47,6 +48,9 @@ _MAKERS: dict[str, Callable[[Setting, Path], tuple[tuple[str, ...], dict[str, An
 
 def make_weights(setting: Setting, names: list[str]) -> list[str]:
     """Train and write the files of ``names`` (all where there are none); returns a line for each, with its scores."""
+    unknown = [name for name in names if name not in _MAKERS]
+    if unknown:
+        raise InputError(f"--only {unknown[0]}: nothing is stored for it; weights are made for {', '.join(_MAKERS)}")
     lines = []
     making = dataclasses.replace(setting, tier="making")
     for name in names or (["coco"] if setting.coco else list(_MAKERS)):

@@ -119,7 +119,7 @@ def update(setting: Setting, names: Sequence[str], expected: Path, data: str, se
             found.append(measured)
         else:
             # The first seed's record is what a later check repeats.
-            since = _since(setting, outcome.records[f"{name} {seeds[0]}"])
+            since = _since(outcome.records[f"{name} {seeds[0]}"])
             before = find(content, setting.tier, name, data)
             entry, lines = replace(before, _entry(setting.tier, found, seeds), since)
             store(expected, {(setting.tier, name, data): entry})
@@ -173,7 +173,7 @@ def _entry(tier: str, found: Sequence[Measured], seeds: Sequence[int] = (0,)) ->
         if tier == "training":
             values = [measured.scores[name] for measured in found]
             scores[name]["tolerance"] = round(max(TRAINING_TOLERANCE, max(values) - min(values)), 4)
-            scores[name]["seeds"] = {str(seed): round(v, 4) for seed, v in zip(seeds, values, strict=False)}
+            scores[name]["seeds"] = {str(seed): round(v, 4) for seed, v in zip(seeds, values, strict=True)}
     return {
         "data": identity(first.data),
         "weights": {path.name: sha256_of(path) for path in first.weights},
@@ -193,6 +193,6 @@ def _order(tier: str, name: str, measured: Measured, seed: int) -> list[Row]:
     return [Row(name, f"control above random, seed {seed}", status, control, random)]
 
 
-def _since(setting: Setting, record: str) -> dict[str, Any]:
+def _since(record: str) -> dict[str, Any]:
     content = read_json(record, "record")
     return {"record": Path(record).name, **content["code"], "date": content["started"]}
