@@ -40,7 +40,7 @@ def regression(folder, tmp_path):
     return run
 
 
-@pytest.mark.parametrize("cases", ["davis", "coco", "knn"])
+@pytest.mark.parametrize("cases", ["davis", "coco"])
 def test_nothing_moved(regression, cases):
     code, printed, report = regression(cases)
     assert code == 0, printed
@@ -345,10 +345,36 @@ def test_two_steps_that_leave_nonsense_are_malformed(tmp_path):
         instant._require_detections([found], truth)
 
 
-def test_two_steps_of_davis_and_knn(folder):
-    done = run_tool("ci_regression.py", "--tier", "instant", "--only", "davis,knn", "--out", folder)
+def test_two_steps_of_davis(folder):
+    done = run_tool("ci_regression.py", "--tier", "instant", "--only", "davis", "--out", folder)
     assert done.returncode == 0, done.stdout
     assert "nothing moved" in done.stdout
+
+
+def test_own_coco_has_its_own_values(tmp_path):
+    pytest.importorskip("mmcv.ops", reason="needs mmcv with its operators")
+    from benchmarks import shapes
+
+    shapes.write_coco(tmp_path, train_images=4, val_images=3, size=96)
+    own = (
+        "--coco-root",
+        tmp_path,
+        "--expected",
+        tmp_path / "own.json",
+        "--weights",
+        WEIGHTS,
+        "--out",
+        tmp_path / "out",
+    )
+    assert run_tool("ci_regression.py", *own, "--update").returncode == 0
+    (name,) = read_expected(tmp_path / "own.json")["tiers"]["inference"]["coco"]
+    assert name.startswith("coco ")
+    done = run_tool("ci_regression.py", *own)
+    assert done.returncode == 0, done.stdout
+    assert f"tier inference on {name}" in done.stdout
+    # Other data has other values, and here none.
+    (tmp_path / "coco" / "val2017" / "more.txt").write_text("")
+    assert "has no values of tier inference for coco" in run_tool("ci_regression.py", *own).stderr
 
 
 def test_the_workflow_runs_the_tests_and_the_regression():

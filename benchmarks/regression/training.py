@@ -44,18 +44,18 @@ def knn(setting: Setting, checkpoint: Path, out: Path, seed: int) -> tuple[Path,
 
 
 def coco(setting: Setting, checkpoint: Path, out: Path, seed: int) -> tuple[Path, str, float]:
-    """60 updates of Mask R-CNN FPN."""
+    """40 updates of Mask R-CNN FPN."""
     return _detect(setting, checkpoint, out, seed, CONFIGS / "mask_rcnn.py")
 
 
 def vitdet(setting: Setting, checkpoint: Path, out: Path, seed: int) -> tuple[Path, str, float]:
-    """60 updates of ViTDet."""
+    """40 updates of ViTDet."""
     return _detect(setting, checkpoint, out, seed, MMDET / "mask_rcnn_vitdet_mini.py")
 
 
 def _detect(setting: Setting, checkpoint: Path, out: Path, seed: int, config: Path) -> tuple[Path, str, float]:
     data = open_coco(setting.data("coco"))
-    found = run_coco(checkpoint, data.path, out, config, iterations=60, seed=seed, progress=False)
+    found = run_coco(checkpoint, data.path, out, config, iterations=40, seed=seed, progress=False)
     return data.path, "bbox AP50", found["metrics"]["bbox/AP50"]
 
 

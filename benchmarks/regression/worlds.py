@@ -30,7 +30,7 @@ WORLDS: dict[str, dict[str, dict[str, Any]]] = {
         "ade20k": {"train_images": 4, "val_images": 24, "size": 160},
     },
     "training": {
-        "coco": {"train_images": 200, "val_images": 40, "size": 160},
+        "coco": {"train_images": 100, "val_images": 20, "size": 160},
         "davis": {"train_sequences": 0, "val_sequences": 4, "frames": 12, "height": 192, "width": 320},
         "imagenet": {"train_per_class": 20, "val_per_class": 10},
         "uavdt": {"sequences": _AERIAL, "frames": 30, "height": 288, "width": 512},
