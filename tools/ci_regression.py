@@ -24,16 +24,18 @@ from benchmarks.regression.run import EXPECTED, TIERS, check, choose, data_name,
 from benchmarks.regression.setting import WEIGHTS, Setting
 from benchmarks.regression.text import as_data, complaint, table
 
+#: What a user's own data must come with, by tier.
+OWN = {"instant": (), "inference": ("expected", "weights"), "training": ("expected",)}
+
 
 def main() -> int:
     arguments = parse()
     own = arguments.coco_root is not None
     only = [name for name in (arguments.only or "").split(",") if name]
-    needed = ["weights"] if arguments.make_weights else ["expected", "weights"] if arguments.tier != "instant" else []
+    needed = ("weights",) if arguments.make_weights else OWN[arguments.tier]
     if own and not all(getattr(arguments, name) for name in needed):
-        raise InputError(
-            "--coco-root takes --expected FILE and --weights FOLDER: values and detectors are your data's own"
-        )
+        flags = " and ".join(f"--{name}" for name in needed)
+        raise InputError(f"--coco-root takes {flags} here: values and detectors are your data's own")
     if arguments.checkpoint and not own:
         raise InputError(
             "--checkpoint is for --coco-root: the stored values of the shapes world are of its own weights"
@@ -69,7 +71,8 @@ def report(outcome, arguments: argparse.Namespace, data: str, expected: Path) ->
     if outcome.rows:
         print(table(outcome.rows))
     wrong = [complaint(row) for row in outcome.rows if row.status != "ok"]
-    print("\n".join(wrong) if wrong else "nothing moved" if outcome.rows else "done")
+    fine = "all well-formed" if arguments.tier == "instant" else "nothing moved" if outcome.rows else "done"
+    print("\n".join(wrong) if wrong else fine)
     if arguments.json:
         write_json(arguments.json, as_data(outcome, arguments.tier, data))
 
