@@ -37,15 +37,16 @@ def run(
     launcher: str = "none",
     devices: int = 1,
     progress: bool = True,
+    config: str | os.PathLike[str] | None = None,
 ) -> dict[str, Any]:
     """Train on the training sequences, detect on the test sequences, score; return the metrics and what was run.
 
-    ``out`` gets the annotation files, the snapshot, ``losses.jsonl`` and ``detections/Mxxxx.txt``; a run that finds its
-    own snapshot there goes on from it. The score is read from the detection files, so
-    ``tools/evaluate_uavdt.py`` can only give the same. Raises :class:`InputError` for data, options or a checkpoint
-    that cannot be used.
+    ``config`` replaces the scale's own. ``out`` gets the annotation files, the snapshot, ``losses.jsonl`` and
+    ``detections/Mxxxx.txt``; a run that finds its own snapshot there goes on from it. The score is read from the
+    detection files, so ``tools/evaluate_uavdt.py`` can only give the same. Raises :class:`InputError` for data, options
+    or a checkpoint that cannot be used.
     """
-    start, out, config = time.monotonic(), Path(out), CONFIG[scale]
+    start, out, config = time.monotonic(), Path(out), Path(config or CONFIG[scale])
     if options.batch % devices:
         raise InputError(f"a batch of {options.batch} does not divide among {devices} devices: set --batch or --gpus")
     architecture = read_canonical(checkpoint)[1].architecture

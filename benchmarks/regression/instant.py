@@ -1,0 +1,171 @@
+"""Tier ``instant``: every benchmark goes through two steps, and what it leaves behind is well-formed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.ade20k.dataset import open_ade20k
+from benchmarks.ade20k.run import SCALES as SEGMENTERS
+from benchmarks.ade20k.run import run as run_ade20k
+from benchmarks.backbones import load_backbone
+from benchmarks.checkpoints.convert import convert
+from benchmarks.coco.dataset import open_coco
+from benchmarks.coco.run import CONFIGS, MINI
+from benchmarks.coco.run import run as run_coco
+from benchmarks.data_check.pictures import decode_labels
+from benchmarks.davis.protocol import MINI as SMALL_DAVIS
+from benchmarks.davis.run import evaluate_checkpoint as run_davis
+from benchmarks.files import read_json
+from benchmarks.knn.run import evaluate_checkpoint as run_knn
+from benchmarks.regression.inference import at_patch_16
+from benchmarks.regression.setting import Malformed, Measured, Setting
+from benchmarks.uavdt.dataset import open_uavdt
+from benchmarks.uavdt.options import SCALES as DETECTORS
+from benchmarks.uavdt.run import run as run_uavdt
+
+ROOT = Path(__file__).resolve().parents[2]
+STEPS = 2
+
+
+def pretrain(setting: Setting) -> Measured:
+    """One epoch of two steps of FLSL, whose checkpoint is then converted and loaded."""
+    data, out = setting.data("coco") / "train2017", setting.fresh("pretrain")
+    pictures = out / "pictures"
+    pictures.mkdir()
+    for path in sorted(data.iterdir())[: 2 * STEPS]:
+        (pictures / path.name).symlink_to(path.resolve())
+    command = [sys.executable, "-m", "pretrain", ROOT / "pretrain" / "configs" / "mini.yaml", f"data.root={pictures}"]
+    command += [f"run.out={out / 'run'}", "run.epochs=1", "run.batch=2", "run.log_every=1", "data.workers=0"]
+    done = subprocess.run([*map(str, command)], cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Malformed(f"python -m pretrain ended with code {done.returncode}: {done.stderr.strip()[-300:]}")
+    _require_losses(out / "run" / "log.jsonl")
+    convert(out / "run" / "checkpoint.pth", out / "checkpoint.safetensors")
+    load_backbone(out / "checkpoint.safetensors")
+    return Measured({}, data)
+
+
+def davis(setting: Setting) -> Measured:
+    """Two frames after the first of every sequence."""
+    data = setting.data("davis")
+    found = run_davis(
+        setting.checkpoint, data, frames=STEPS + 1, protocol=SMALL_DAVIS, progress=False
+    )["metrics"]  # fmt: skip
+    _require_between({name: found[name] for name in ("J&F-Mean", "J-Mean", "F-Mean")}, 0, 1)
+    return Measured({}, data)
+
+
+def knn(setting: Setting) -> Measured:
+    """Both protocols on a few pictures of each class."""
+    data = setting.data("imagenet")
+    of_16 = at_patch_16(setting.checkpoint, setting.fresh("knn") / "patch16.safetensors")
+    for protocol, checkpoint in (("corrected", setting.checkpoint), ("official", of_16)):
+        found = run_knn(checkpoint, data, protocol, (5,), progress=False)
+        _require_between(found["top1"], 0, 100)
+    return Measured({}, data)
+
+
+def coco(setting: Setting) -> Measured:
+    """Two updates of Mask R-CNN FPN."""
+    return _detect(setting, "coco", MINI)
+
+
+def vitdet(setting: Setting) -> Measured:
+    """Two updates of ViTDet."""
+    return _detect(setting, "vitdet", CONFIGS / "mask_rcnn_vitdet_mini.py")
+
+
+def _detect(setting: Setting, case: str, config: Path) -> Measured:
+    data, out = open_coco(setting.data("coco")), setting.fresh(case)
+    found = run_coco(setting.checkpoint, data.path, out, config, iterations=STEPS, progress=False)
+    _require_losses(out / "losses.jsonl")
+    _require_between({name: value for name, value in found["metrics"].items() if value is not None}, 0, 100)
+    _require_detections(read_json(out / "detections.json"), read_json(data.annotations("val")))
+    return Measured({}, data.path)
+
+
+def uavdt(setting: Setting) -> Measured:
+    """Two steps of Faster R-CNN FPN on UAVDT."""
+    folder, out = setting.data("uavdt"), setting.fresh("uavdt")
+    data, options = open_uavdt(folder, whole=False), DETECTORS["mini"]
+    options = dataclasses.replace(options, epochs=1, batch=max(1, sum(data.train.values()) // STEPS))
+    found = run_uavdt(setting.checkpoint, data, out, "mini", options, progress=False)
+    _require_losses(out / "losses.jsonl")
+    _require_between({"AP": found["metrics"]["AP"]}, 0, 100)
+    return Measured({}, folder)
+
+
+def ade20k(setting: Setting) -> Measured:
+    """Two steps of Semantic FPN, both recipes."""
+    folder = setting.data("ade20k")
+    data = open_ade20k(folder)
+    options = dataclasses.replace(SEGMENTERS["mini"], iterations=STEPS)
+    for recipe in ("released", "corrected"):
+        out = setting.fresh(f"ade20k-{recipe}")
+        found = run_ade20k(setting.checkpoint, data, out, "mini", recipe, options, progress=False)
+        _require_losses(out / "losses.jsonl")
+        _require_between({name: found["metrics"][name] for name in ("mIoU", "mAcc", "aAcc")}, 0, 100)
+        labels = [decode_labels(path) for path in sorted((out / "predictions").glob("*.png"))]
+        if len(labels) != len(data.stems["validation"]):
+            raise Malformed(f"{len(labels)} predicted label maps for {len(data.stems['validation'])} images")
+    return Measured({}, folder)
+
+
+CASES = {
+    "pretrain": pretrain,
+    "davis": davis,
+    "knn": knn,
+    "coco": coco,
+    "vitdet": vitdet,
+    "uavdt": uavdt,
+    "ade20k": ade20k,
+}
+
+
+def _require_losses(log: Path) -> None:
+    """One line a step, every number of it finite."""
+    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    if len(lines) != STEPS:
+        raise Malformed(f"{log.name} has {len(lines)} lines after {STEPS} steps")
+    for line in lines:
+        # The pretraining writes null for a number that is not finite.
+        wrong = [k for k, v in line.items() if v is None or (isinstance(v, float) and not math.isfinite(v))]
+        if wrong:
+            raise Malformed(f"{log.name}: {', '.join(wrong)} not finite")
+
+
+def _require_between(values: dict[str, Any], low: float, high: float) -> None:
+    wrong = {k: v for k, v in values.items() if not isinstance(v, (int, float)) or not low <= v <= high}
+    if wrong or not values:
+        raise Malformed(f"scores outside {low} to {high}: {wrong or 'there are none'}")
+
+
+def _require_detections(detections: list[dict[str, Any]], truth: dict[str, Any]) -> None:
+    """Detections in COCO's result format: known ids, boxes and masks inside their image, scores of 0 to 1."""
+    from pycocotools import mask as rle
+
+    sizes = {image["id"]: (image["height"], image["width"]) for image in truth["images"]}
+    categories = {category["id"] for category in truth["categories"]}
+    if not detections:
+        raise Malformed("two updates of a detector leave many boxes, and there are none")
+    for found in detections:
+        height, width = sizes.get(found["image_id"], (0, 0))
+        left, top, wide, high = found["bbox"]
+        inside = min(left, top, wide, high) >= -0.01 and left + wide <= width + 0.01 and top + high <= height + 0.01
+        mask = rle.decode(found["segmentation"])
+        if not (
+            inside
+            and found["category_id"] in categories
+            and 0 <= found["score"] <= 1
+            and mask.shape == (height, width)
+            and np.isin(mask, (0, 1)).all()
+        ):
+            raise Malformed(f"a detection is not in COCO's result format: {str(found)[:160]}")
