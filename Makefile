@@ -4,7 +4,7 @@ PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet
 READY = .venv/ready
 SHELL = /bin/bash
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint regression clean
 
 demo: $(READY)
 	.venv/bin/python tools/quickstart.py
@@ -15,6 +15,9 @@ test: $(READY)
 lint: $(READY)
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+
+regression: $(READY)
+	.venv/bin/python tools/ci_regression.py
 
 # The stamp is written last: a half-finished .venv has none and is made anew.
 $(READY): requirements.txt pyproject.toml Makefile

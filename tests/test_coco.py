@@ -1,6 +1,8 @@
 """Mask R-CNN on mmdet: verified loading, the pyramid, a real training run, and COCO's scores."""
 
 import json
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -94,6 +96,31 @@ def test_training_goes_through_and_resumes(coco, control, tmp_path):
     resumed = run(control, coco, tmp_path / "out", iterations=3, progress=False)
     assert len((tmp_path / "out" / "losses.jsonl").read_text().splitlines()) == 3
     assert resumed["run"]["iterations"] == 3
+
+
+def test_sigterm_leaves_a_snapshot_of_that_update(coco, control, tmp_path, monkeypatch):
+    pytest.importorskip("mmcv.ops", reason="needs mmcv with its operators")
+    from benchmarks.engines.mmengine_hooks import LossLog
+
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    run(control, coco, whole, iterations=3, progress=False)
+    log = LossLog.after_train_iter
+
+    def log_and_be_preempted(self, runner, *args, **kwargs) -> None:
+        log(self, runner, *args, **kwargs)
+        if runner.iter + 1 == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with monkeypatch.context() as patch:
+        patch.setattr(LossLog, "after_train_iter", log_and_be_preempted)
+        with pytest.raises(SystemExit) as stop:
+            run(control, coco, out, iterations=3, progress=False)
+    signal.signal(signal.SIGTERM, before)
+    assert stop.value.code == 143
+    assert torch.load(out / "last.pth", weights_only=False)["meta"]["iter"] == 2
+    run(control, coco, out, iterations=3, progress=False)
+    assert (out / "losses.jsonl").read_text() == (whole / "losses.jsonl").read_text()
 
 
 def test_weights_that_did_not_load_end_the_run(coco, control, tmp_path, monkeypatch):

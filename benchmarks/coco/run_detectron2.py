@@ -13,8 +13,8 @@ from benchmarks.coco.recipe import Options, resolve
 from benchmarks.coco.run import check_fit, digest
 from benchmarks.coco.scoring import box_scorer, score
 from benchmarks.engines import detectron2 as engine
-from benchmarks.engines.mmdet_launch import is_first_process
 from benchmarks.files import write_json
+from benchmarks.processes import is_first_process
 
 
 def run(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
+import torch
 from mmcv.transforms import BaseTransform
-from mmengine.dist import is_main_process
+from mmengine.dist import all_reduce, is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS, TRANSFORMS
@@ -46,18 +48,39 @@ class VerifiedLoading(Hook):
 class AtomicSnapshot(Hook):
     """Writes ``last.pth`` every ``interval`` updates and at the end: to another name, then renamed over the old.
 
-    Where gradients are accumulated it is only written between updates.
+    Where gradients are accumulated it is only written between updates. On SIGTERM, which a scheduler sends before it
+    takes a machine away, all processes write it after the same update and end with exit code 143.
     """
 
     priority = "VERY_LOW"
 
     def __init__(self, interval: int) -> None:
         self.interval = interval
+        self.asked_to_stop = False
+
+    def before_train(self, runner) -> None:
+        def stop(*_) -> None:
+            self.asked_to_stop = True
+
+        self.earlier = signal.signal(signal.SIGTERM, stop)
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        passes = self.interval * getattr(runner.optim_wrapper, "_accumulative_counts", 1)
-        if (runner.iter + 1) % passes == 0 or runner.iter + 1 == runner.max_iters:
+        passes = getattr(runner.optim_wrapper, "_accumulative_counts", 1)
+        done = runner.iter + 1
+        stop = done % passes == 0 and self._any_asked_to_stop(runner)
+        if stop or done % (self.interval * passes) == 0 or done == runner.max_iters:
             self._save(runner)
+        if stop:
+            raise SystemExit(128 + signal.SIGTERM)
+
+    def after_train(self, runner) -> None:
+        signal.signal(signal.SIGTERM, self.earlier)
+
+    def _any_asked_to_stop(self, runner) -> bool:
+        # The signal does not reach all processes at once; those that stop must all stop after the same update.
+        asked = torch.tensor([int(self.asked_to_stop)], device=next(runner.model.parameters()).device)
+        all_reduce(asked, "max")
+        return bool(asked.item())
 
     def _save(self, runner) -> None:
         # mmengine stores the iteration as done when it saves by iteration.

@@ -52,7 +52,7 @@ def _paper(table: paper.Table, lines: Sequence[paper.Line]) -> Markup:
     mini = [line for line in lines if line.scale != "paper"]
     whole = sortable(headings, [_row(line, table) for line in against], table.source)
     notes = [f"Noise band: {table.noise:g} ({table.noise_reason}). Differences: ours - paper."]
-    notes += [f"Known inconsistency: {flag}." for flag in getattr(table, "flags", ())]
+    notes += [f"Known inconsistency: {flag}." for flag in table.flags]
     about = join([whole, *(tag("p", note, class_="note") for note in notes)])
     if not any(line.runs for line in against):
         about = tag("details", tag("summary", "The paper's rows; none has been run at scale paper"), about)
@@ -69,13 +69,13 @@ def _row(line: paper.Line, table: paper.Table) -> Markup:
         label.append(tag("small", line.note, class_="flag"))
     cells = [tag("th", *label, scope="row"), cell(line.backbone)]
     empty = (None,) * len(line.ours)
-    spreads, intervals = getattr(line, "spread", ()) or empty, getattr(line, "intervals", ()) or empty
+    spreads, intervals = line.spread or empty, line.intervals or empty
     for theirs, ours, spread, interval in zip(line.paper, line.ours, spreads, intervals, strict=True):
         parts = [] if ours is None else [tag("b", f"{ours:.2f}")]
         parts += [] if spread is None else [f" ± {spread:.2f}"]
         parts += [] if interval is None else [tag("small", f"95%: [{interval[0]:.2f}, {interval[1]:.2f}]")]
         if theirs is not None:
-            parts.append(tag("small", f"{getattr(table, 'reported', 'paper')} {theirs:.1f}"))
+            parts.append(tag("small", f"{table.reported} {theirs:.1f}"))
         if theirs is not None and ours is not None:
             parts.append(tag("small", f"{ours - theirs:+.2f}", class_="difference"))
         cells.append(cell(join(parts) if parts else "-", ours if ours is not None else theirs, class_="number"))
