@@ -72,8 +72,9 @@ def parser_of(program: str) -> argparse.ArgumentParser:
     def catch(self, *arguments, **options):
         raise Caught(self)
 
+    beside = mock.patch.object(sys, "path", [str((ROOT / program).parent), *sys.path])  # as python itself does
     with mock.patch.multiple(argparse.ArgumentParser, parse_args=catch, parse_intermixed_args=catch):
-        with mock.patch.object(sys, "argv", [program]):
+        with beside, mock.patch.object(sys, "argv", [program]):
             try:
                 runpy.run_path(str(ROOT / program), run_name="__main__")
             except Caught as caught:

@@ -8,6 +8,7 @@ from benchmarks.files import write_json
 from benchmarks.knn import processes
 from benchmarks.knn.bank import DTYPES
 from benchmarks.knn.run import KS, evaluate_checkpoint
+from benchmarks.processes import leave
 
 
 def main() -> int:
@@ -81,4 +82,4 @@ if __name__ == "__main__":
     try:
         run_command(main)
     finally:
-        processes.leave()
+        leave()

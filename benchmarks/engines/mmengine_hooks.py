@@ -56,12 +56,12 @@ class AtomicSnapshot(Hook):
 
     def __init__(self, interval: int) -> None:
         self.interval = interval
-        self.asked_to_stop = False
 
     def before_train(self, runner) -> None:
         def stop(*_) -> None:
             self.asked_to_stop = True
 
+        self.asked_to_stop = False
         self.earlier = signal.signal(signal.SIGTERM, stop)
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:

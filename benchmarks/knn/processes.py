@@ -24,12 +24,6 @@ def join(device: str) -> None:
             dist.init_process_group("gloo")
 
 
-def leave() -> None:
-    """Leave the process group, if there is one."""
-    if dist.is_initialized():
-        dist.destroy_process_group()
-
-
 def rank() -> int:
     """This process's number, 0 when it is alone."""
     return dist.get_rank() if dist.is_initialized() else 0

@@ -150,13 +150,14 @@ def _attempt(setting: Setting, name: str, seed: int, outcome: Outcome) -> Measur
     finally:
         outcome.seconds[title] = round(time.monotonic() - begun, 1)
     if measured.scores:
+        files = identity(measured.data)
         record = make_record(
             name,
             f"regression-{setting.tier}",
             "mini",
             setting.checkpoint.stem,
             setting.checkpoint,
-            {"name": measured.data.name, **identity(measured.data)},
+            {"name": measured.data.name, "files": files["files"], "annotations_sha256": files["sha256"]},
             {"metrics": measured.scores, "run": measured.run},
             seed,
             started,

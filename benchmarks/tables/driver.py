@@ -18,7 +18,7 @@ from benchmarks.checkpoints.convert import canonical
 from benchmarks.claim import LOCK, held, holder
 from benchmarks.errors import InputError
 from benchmarks.files import write_json, write_text
-from benchmarks.processes import is_first_process
+from benchmarks.processes import is_first_process, leave
 from benchmarks.records import make_record, read_records, write_record
 from benchmarks.tables import launchers
 from benchmarks.tables.benchmark import Benchmark, Launch
@@ -48,7 +48,10 @@ def table_command(benchmark: Benchmark, doc: str, example: str) -> int:
     checkpoints = {name: canonical(path, heads=args.heads) for name, path in named(args.checkpoint).items()}
     jobs = benchmark.open(args, checkpoints)
     if args.job:
-        return _work(benchmark, _chosen(jobs, args.job), out, launch)
+        try:
+            return _work(benchmark, _chosen(jobs, args.job), out, launch)
+        finally:
+            leave()
     done = recorded(out)
     if args.dry_run:
         commands = {job: _alone(parser, args, job) for job in jobs}
