@@ -140,6 +140,7 @@ from pathlib import Path
 import torch.distributed as dist
 from benchmarks.errors import InputError
 from benchmarks.knn import processes
+from benchmarks.processes import leave
 from benchmarks.knn.run import evaluate_checkpoint
 checkpoint, imagenet, picture, folder = sys.argv[1:]
 found = evaluate_checkpoint(checkpoint, imagenet, ks=(3, 10), progress=False, bank_folder=folder)
@@ -149,7 +150,7 @@ try:
     evaluate_checkpoint(checkpoint, imagenet, ks=(3, 10), progress=False)
 except InputError as error:
     Path(folder, f"rank{processes.rank()}.json").write_text(json.dumps([found, str(error)]))
-processes.leave()
+leave()
 """
 
 
