@@ -31,7 +31,7 @@ CONFIGS = Path(__file__).resolve().parents[2] / "pretrain" / "configs"
 CONFIG = {"paper": CONFIGS / "vit_small_16.yaml", "mini": CONFIGS / "mini.yaml"}
 
 #: The paper's ablations: ViT-S/16 for 100 epochs; the global batch is the published command's.
-EPOCHS = {"paper": 100, "mini": 10}
+EPOCHS = {"paper": 100, "mini": 4}
 GLOBAL_BATCH = 512
 CLASSES = 1000
 
