@@ -120,3 +120,4 @@ def test_a_mean_and_a_share_have_the_intervals_of_theory():
     again = bootstrap.of_mean("images", {"m": values})
     assert again == bootstrap.of_mean("images", {"m": values})
     assert bootstrap.of_mean("images", {"m": values[:1]}) == {}
+    assert bootstrap.of_mean("images", {"m": np.array([0.0, 0.0, 0.0, 1.0])})["values"]["m"][0] == 0.0

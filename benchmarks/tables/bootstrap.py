@@ -63,10 +63,11 @@ def _around(
     exact: Mapping[str, float], over: str, units: int, scores: Mapping[str, np.ndarray], seed: int
 ) -> dict[str, Any]:
     tails = [50 * (1 - LEVEL), 50 * (1 + LEVEL)]
-    values = {
-        name: [exact[name] + float(bound) for bound in np.percentile(found - found.mean(), tails)]
-        for name, found in scores.items()
-        if np.isfinite(found).all()
-    }
+    values = {}
+    for name, found in scores.items():
+        if np.isfinite(found).all():
+            bounds = exact[name] + np.percentile(found - found.mean(), tails)
+            # What is never negative stays so, though the move would take a score near zero below it.
+            values[name] = [float(bound) for bound in (np.maximum(bounds, 0.0) if found.min() >= 0 else bounds)]
     resamples = len(next(iter(scores.values()), ()))
     return {"level": LEVEL, "over": over, "units": units, "resamples": resamples, "seed": seed, "values": values}
