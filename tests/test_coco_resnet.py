@@ -13,6 +13,7 @@ from benchmarks.checkpoints.canonical import write_canonical
 from benchmarks.checkpoints.card import SIZE_RESIZE, Card, ResNetArchitecture
 from benchmarks.coco.recipe import Options
 from benchmarks.coco.run import CONFIGS, check_fit, run
+from benchmarks.engines import mmdet as engine
 from benchmarks.errors import InputError
 
 RESNET50 = ResNetArchitecture(64, (3, 4, 6, 3), (64, 128, 256, 512), (256, 512, 1024, 2048))
@@ -144,3 +145,14 @@ def test_synchronised_norms_of_several_processes_need_gpus():
     refuse_sync_norms(torch.nn.Sequential(torch.nn.BatchNorm2d(2)))
     with pytest.raises(InputError, match="between GPUs only and torch finds none"):
         refuse_sync_norms(torch.nn.Sequential(torch.nn.SyncBatchNorm(2)))
+
+
+def test_basic_blocks_are_refused_by_the_config_of_bottlenecks():
+    pytest.importorskip("mmcv.ops", reason="needs mmcv with its operators")
+    config = CONFIGS / "mask_rcnn_r50_fpn_1x_coco.py"
+    expects = engine.read_config(config)["expects"]
+    check_fit(expects, RESNET, "r50.safetensors", config.name)
+    with pytest.raises(InputError, match=r"r18\.safetensors has block basic, but .* is for bottleneck"):
+        check_fit(
+            expects, dataclasses.replace(RESNET, block="basic", inner=RESNET.widths), "r18.safetensors", config.name
+        )

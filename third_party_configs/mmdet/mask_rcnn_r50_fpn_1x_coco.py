@@ -13,7 +13,7 @@ no frozen stage, RGB input, the stride in the 3x3 convolution (the house ResNet 
 _base_ = ["mmdet::_base_/models/mask-rcnn_r50_fpn.py", "./coco_instances.py"]
 
 recipe = dict(batch=16, epochs=12, drops=(8, 11), warm_up=500, learning_rate=0.02, precision="fp32")
-expects = dict(kind="resnet")
+expects = dict(kind="resnet", block="bottleneck")  # basic blocks have other widths
 
 _norm = dict(type="SyncBN", requires_grad=True)
 model = dict(
