@@ -88,28 +88,32 @@ def _panned(canvas: np.ndarray, x: float, y: float, height: int, width: int) -> 
     return cv2.warpAffine(canvas, move, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
 
 
-def render_video(seed: int, index: int, frames: int, height: int, width: int) -> Video:
+def render_video(seed: int, index: int, frames: int, height: int, width: int, every: int = 1) -> Video:
     """Video ``index`` of world ``seed``: two or three annotated objects and some unannotated ones.
 
-    Every annotated object can be seen in the first frame. The result depends on the arguments alone.
+    Every annotated object can be seen in the first frame. The frames are every so many-th of a video that is longer
+    by that much: with ``every`` 4 all moves four times as far from one to the next. The result depends on the
+    arguments alone.
     """
     rng = generator("video", seed, index)
-    actors, ids = _cast(rng, frames, height, width)
+    length = frames * every
+    actors, ids = _cast(rng, length, height, width)
     while not _all_seen(actors, ids, height, width):
-        actors, ids = _cast(rng, frames, height, width)
+        actors, ids = _cast(rng, length, height, width)
     margin = max(4, round(0.08 * min(height, width)))
     canvas, _ = paint_background(rng, height + 2 * margin, width + 2 * margin)
     light = Lighting.sample(rng)
     heading = rng.uniform(0, 2 * np.pi)
-    sweep = min(margin, 0.005 * width * frames)
+    sweep = min(margin, 0.005 * width * length)
 
     pictures = np.empty((frames, height, width, 3), np.uint8)
     labels = np.zeros((frames, height, width), np.uint8)
     for t in range(frames):
-        way = sweep * np.sin(np.pi * (t / max(frames - 1, 1) - 0.5))
+        moment = t * every
+        way = sweep * np.sin(np.pi * (moment / max(length - 1, 1) - 0.5))
         image = _panned(canvas, margin + way * np.cos(heading), margin + way * np.sin(heading), height, width)
         for actor, number in zip(actors, ids, strict=True):
-            pose = actor.pose(t)
+            pose = actor.pose(moment)
             cast_shadow(image, actor.look, pose, light.direction, light.shadow)
             sprite = draw_sprite(actor.look, pose, height, width, light.direction)
             if sprite is not None:
