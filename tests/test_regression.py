@@ -96,16 +96,25 @@ def mask_threshold(patch):
     _in_config(patch, "model.test_cfg.rcnn.mask_thr_binary", 0.4)
 
 
-def window_off_by_one(patch):
+def window_too_small(patch):
     """The window ends one token early: < radius instead of <= radius."""
-    from benchmarks.davis import propagation
+    _window(patch, -1)
 
-    right = propagation._distance_penalty
 
-    def narrower(size, near, offset, protocol, device):
-        return right(size, near, offset, dataclasses.replace(protocol, radius=protocol.radius - 1), device)
+def window_too_large(patch):
+    """The window ends one token late."""
+    _window(patch, +1)
 
-    patch.setattr(propagation, "_distance_penalty", narrower)
+
+def _window(patch, by):
+    from benchmarks.davis import run
+
+    right = run.propagate_video
+
+    def other(encoder, frames, first_mask, size, protocol, *args):
+        return right(encoder, frames, first_mask, size, dataclasses.replace(protocol, radius=protocol.radius + by), *args)
+
+    patch.setattr(run, "propagate_video", other)
 
 
 def no_final_norm(patch):
@@ -129,7 +138,8 @@ def _in_config(patch, key, value):
 FAULTS = [
     (not_loaded, "davis", ("J&F", "J", "F")),
     (bgr, "davis", ("J&F", "J", "F")),
-    (window_off_by_one, "davis", ("J&F", "J", "F")),
+    (window_too_small, "davis", ("J&F", "J", "F")),
+    (window_too_large, "davis", ("J&F", "J", "F")),
     (no_final_norm, "davis", ("J&F", "F")),
     (wrong_heads, "coco", ("bbox AP", "segm AP")),
     (bgr_in_the_engine, "coco", ("bbox AP", "segm AP")),
@@ -151,6 +161,9 @@ def test_a_fault_is_caught(regression, monkeypatch, fault, case, scores):
     for score in scores:
         assert f"{case}: {score} moved by {moved[score]:+.3f} points" in printed
     assert "(tolerance 0.02), since record " in printed
+    if fault in (window_too_small, window_too_large):
+        # A step as small as the tolerance would be caught by chance.
+        assert abs(moved["J&F"]) >= 0.05
     if fault is mask_threshold:
         assert not any(score.startswith("bbox") for score in moved)
     print(fault.__name__, {score: round(by, 3) for score, by in moved.items()})
