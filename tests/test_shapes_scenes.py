@@ -72,6 +72,14 @@ def test_a_video_keeps_its_ids_and_moves():
     assert (video.ids[0] != video.ids[-1]).any()
 
 
+def test_a_faster_video_shows_every_so_many_th_moment_of_a_longer_one():
+    slow = shapes.render_video(0, 0, frames=12, height=64, width=96)
+    fast = shapes.render_video(0, 0, frames=3, height=64, width=96, every=4)
+    assert fast.classes == slow.classes
+    assert np.array_equal(fast.ids, slow.ids[::4])
+    assert not np.array_equal(fast.ids, shapes.render_video(0, 0, frames=3, height=64, width=96).ids)
+
+
 def test_vehicles_lie_in_the_frame_and_outside_of_ignored_regions():
     for index in range(3):
         clip = shapes.render_aerial(0, index, frames=2, height=96, width=160)
