@@ -81,6 +81,19 @@ def test_seeds_are_averaged_with_their_spread_and_studies_kept_apart():
     assert "records of IN-1k DINO (a #s2): records/davis-a-seed0-j2.json" in text
 
 
+@pytest.mark.parametrize(("setting", "number"), [("K64", 6), ("K4096", 6), ("plain-v0.03-gamma5", 5)])
+def test_a_setting_stands_in_its_own_ablation_also_when_its_record_does_not_name_the_table(setting, number):
+    old = record(setting, 0, 0.5, scale="mini") | {"benchmark": "knn", "metrics": {"top1": {"20": 50.0}}}
+    old["run"] = {"setting": setting}
+    new = old | {"run": {"setting": setting, "table": number}}
+    no_ablation = old | {"run": {}}
+    for table in (table5.TABLE, table6.TABLE):
+        ran = [line.label for line in lines(table, [old]) if line.runs]
+        assert ran == ([setting] if table.number == number else [])
+        assert [line.label for line in lines(table, [new]) if line.runs] == ran
+        assert not [line for line in lines(table, [no_ablation]) if line.runs]
+
+
 def test_the_four_formats_say_the_same():
     records = [record("a_1", 0, 0.614, job="j0"), record("b", 0, 0.5, "mini", job="j1")]
     page = sheet(table4.TABLE, records)

@@ -82,6 +82,7 @@ class Table:
     mini_minutes: float = 1.0  # of a job at scale mini on two cores, roughly
     reported: str = "paper"  # whose numbers the rows are
     compares: Callable[[Mapping[str, Any]], bool] = lambda record: True  # may this record be held against a row?
+    settings: frozenset[str] = frozenset()  # of an ablation: the names of its settings at every scale
 
     @property
     def stem(self) -> str:
@@ -178,11 +179,11 @@ def _groups(table: Table, records: Sequence[Mapping[str, Any]]) -> dict[tuple[st
 
 
 def _belongs(table: Table, record: Mapping[str, Any]) -> bool:
-    """Two ablations share a benchmark: a record says which table its setting is of."""
+    """Two ablations share a benchmark: a record says which table its setting is of; one of version 1 did not yet."""
+    if not table.settings:
+        return True
     run = record.get("run", {})
-    if table.rows and table.rows[0].setting:
-        return "setting" in run and run.get("table", table.number) == table.number
-    return True
+    return run["table"] == table.number if "table" in run else run.get("setting") in table.settings
 
 
 def backbone_name(record: Mapping[str, Any]) -> str:
