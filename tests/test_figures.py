@@ -245,6 +245,7 @@ def test_the_separability_command_prints_and_records(control, scene, tmp_path, m
     assert rows[0]["bound"] <= rows[0]["p"]
     (record,) = (json.loads(path.read_text()) for path in (out / "records").glob("*.json"))
     assert record["metrics"]["layers"] == rows
+    assert record["scale"] == "mini"  # no row of the paper's tables
     assert (out / "separability.svg").is_file()
 
 

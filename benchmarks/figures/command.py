@@ -65,12 +65,15 @@ def write_figure_records(
     device: str,
     seed: int = 0,
 ) -> None:
-    """A record for each checkpoint in ``out/records``: choices, numbers, images, versions, command."""
+    """A record for each checkpoint in ``out/records``: choices, numbers, images, versions, command.
+
+    Their scale is ``mini``: nothing in them may be held against a number of the paper.
+    """
     digest = hashlib.sha256("".join(sha256_of(image) for image in images).encode()).hexdigest()
     data = {"name": ", ".join(Path(image).name for image in images), "files": len(images), "annotations_sha256": digest}
     for name, path in checkpoints.items():
         result = {"metrics": {"layers": metrics[name]} if name in metrics else {}, "run": choices}
         record = make_record(
-            figure, f"{figure} (qualitative)", "paper", name, path, data, result, seed, started, device
+            figure, f"{figure} (qualitative)", "mini", name, path, data, result, seed, started, device
         )
         write_record(Path(out) / "records", record)
