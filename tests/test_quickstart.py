@@ -32,6 +32,7 @@ def test_from_nothing_to_a_table(tmp_path):
     ]
     assert len(json.loads((tmp_path / "records.json").read_text())) == 9
     assert {r["scale"] for r in records} == {"mini"}
+    assert {r["protocol"] for r in records if r["benchmark"] == "davis"} == {"davis2017-192p, 16 frames (mini)"}
     assert {r["checkpoint"]["card"]["method"] for r in records if r["name"] == "flsl"} == {"FLSL"}
     assert all(line in printed for line in ("not a reproduction of the paper", "seeds in which supervised beats"))
     for name in ("random", "flsl", "supervised"):
