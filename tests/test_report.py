@@ -15,6 +15,7 @@ from benchmarks.controls import write_random_control
 from benchmarks.records import make_record, write_record
 from benchmarks.report import write_report
 from benchmarks.report.markup import Markup, tag
+from benchmarks.report.numbers import evaluation
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&"
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -137,6 +138,50 @@ def test_one_name_for_two_checkpoints_is_told_apart(template, tmp_path):
     record["checkpoint"]["sha256"] = "ab" * 32
     (tmp_path / "records/1.json").write_text(json.dumps(record))
     assert "dino #abab" in page_of(tmp_path, out=tmp_path / "report.html").text
+
+
+def on_data(folder, template, data, **fields):
+    """A record of scale mini on the data set of that fingerprint."""
+    study = fields.pop("study", "")
+    record = stored(folder, template, scale="mini", **fields)
+    record["data"] = record["data"] | {"annotations_sha256": data * 64}
+    path = sorted((folder / "records").iterdir())[-1]
+    path.write_text(json.dumps(record | {"study": study}))
+
+
+def test_runs_on_different_data_stand_in_no_column_or_table_together(template, tmp_path):
+    on_data(tmp_path, template, "a", score=0.60)
+    on_data(tmp_path, template, "b", score=0.80)
+    page = page_of(tmp_path, out=tmp_path / "report.html")
+    overview, _, tables = page.text.partition("Tables Table 4")
+    assert "DAVIS #aaaaaa" in overview
+    assert "DAVIS #bbbbbb" in overview
+    assert "n = 2" not in page.text
+    first, second = tables.index("davis2017-480p, DAVIS #aaaaaa"), tables.index("davis2017-480p, DAVIS #bbbbbb")
+    assert first < tables.index("60.00") < second < tables.index("80.00")
+
+
+def test_a_world_drawn_for_each_seed_is_one_to_compare_on(template, tmp_path):
+    for seed, data in enumerate("abc"):
+        on_data(tmp_path / "demo", template, data, seed=seed, score=0.60 + seed / 100)
+        on_data(tmp_path / "studies", template, data, seed=seed, score=0.60 + seed / 100, study=data)
+    page = page_of(tmp_path / "demo", out=tmp_path / "report.html")
+    assert "61.00 ± 1.00 (n = 3)" in page.text
+    # All seeds of a study have the same data, so these are three studies.
+    page = page_of(tmp_path / "studies", out=tmp_path / "report.html")
+    assert "n = 3" not in page.text
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "protocol", "title"),
+    [
+        ("coco-mask-rcnn", "coco-mask-rcnn, mmdet (mini)", "coco-mask-rcnn, mmdet (mini)"),
+        ("davis", "davis2017-480p", "davis2017-480p"),
+        ("knn", "official", "knn, official"),
+    ],
+)
+def test_a_title_says_nothing_twice(benchmark, protocol, title):
+    assert evaluation(benchmark, protocol) == title
 
 
 def test_a_card_says_where_facts_come_from_and_what_the_conversion_did(template, tmp_path):

@@ -73,7 +73,5 @@ def write_figure_records(
     data = {"name": ", ".join(Path(image).name for image in images), "files": len(images), "annotations_sha256": digest}
     for name, path in checkpoints.items():
         result = {"metrics": {"layers": metrics[name]} if name in metrics else {}, "run": choices}
-        record = make_record(
-            figure, f"{figure} (qualitative)", "mini", name, path, data, result, seed, started, device
-        )
+        record = make_record(figure, f"{figure} (qualitative)", "mini", name, path, data, result, seed, started, device)
         write_record(Path(out) / "records", record)

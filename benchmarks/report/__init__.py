@@ -43,7 +43,7 @@ def _page(found: Found, drawn: Markup | None) -> str:
     compared = groups(found.records)
     sections = [
         ("Overview", compare.overview(compared)),
-        ("Tables", tables.section(found.records)),
+        ("Tables", tables.section(found.records, compared)),
         ("Comparison", compare.section(compared)),
         ("Pictures", drawn),
         ("Curves", curves.section(found.logs)),

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.report.markup import Markup, facts, join, tag
-from benchmarks.report.numbers import flat, headlines, shown
+from benchmarks.report.numbers import evaluation, flat, headlines, shown
 from benchmarks.report.tables import verdict
 
 #: Tensors of a ledger that are listed one by one; of the others the number stands.
@@ -31,7 +31,7 @@ def _card(record: dict[str, Any], ledgers: Mapping[str, dict[str, Any]]) -> Mark
     summary = tag(
         "summary",
         tag("b", record["name"]),
-        f" {record['benchmark']}, {record['protocol']}, seed {record['seed']} ",
+        f" {evaluation(record['benchmark'], record['protocol'])}, seed {record['seed']} ",
         tag("span", ", ".join(heads), class_="headline"),
         verdict("mini: no reproduction") if record["scale"] == "mini" else None,
         tag("time", record["started"][:16].replace("T", " "), datetime=record["started"]),

@@ -55,7 +55,8 @@ def section(groups: Sequence[Group]) -> Markup:
         "deviation stands beside. A difference within its spread says nothing, and one seed has no spread.",
         class_="note",
     )
-    return join([live, note, *map(_matrix, groups), json_block("numbers", [_plain(group) for group in groups])])
+    measured = [group for group in groups if group.metrics()]  # most figures have no numbers
+    return join([live, note, *map(_matrix, measured), json_block("numbers", [_plain(group) for group in measured])])
 
 
 def _matrix(group: Group) -> Markup:
@@ -73,9 +74,8 @@ def _matrix(group: Group) -> Markup:
 
 
 def _plain(group: Group) -> dict:
-    """For the script: metric -> name -> [seed, data, value]."""
+    """For the script: metric -> name -> [seed, value]."""
     metrics = {
-        metric: {name: [[*key, value] for key, value in group.values(name, metric).items()] for name in group.runs}
-        for metric in group.metrics()
+        metric: {name: list(group.values(name, metric).items()) for name in group.runs} for metric in group.metrics()
     }
     return {"title": f"{group.title}, scale {group.scale}", "metrics": metrics}

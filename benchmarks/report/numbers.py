@@ -7,6 +7,8 @@ import importlib
 import math
 import pkgutil
 import statistics
+import textwrap
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -62,31 +64,40 @@ def flat(value: Any, name: str = "", depth: int = 9) -> Iterator[tuple[str, floa
 
 @dataclass
 class Group:
-    """Runs that differ in checkpoint and seed alone: one benchmark, protocol and scale."""
+    """Runs that differ in checkpoint and seed alone: one benchmark, protocol and scale, on the same data."""
 
     benchmark: str
     protocol: str
     scale: str
-    #: name -> (seed, fingerprint of the data) -> the newest record
-    runs: dict[str, dict[tuple[int, str], dict[str, Any]]] = field(default_factory=dict)
+    data: str  # to tell it from a group that differs in nothing else; empty where there is none
+    #: name -> seed -> the newest record
+    runs: dict[str, dict[int, dict[str, Any]]] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
         """For people."""
-        return f"{self.benchmark}, {self.protocol}"
+        return ", ".join(filter(None, (evaluation(self.benchmark, self.protocol), self.data)))
+
+    def records(self) -> list[dict[str, Any]]:
+        """Those that count."""
+        return [record for seeds in self.runs.values() for record in seeds.values()]
 
     def metrics(self) -> list[str]:
         """Flat names of what every kind of run in the group has, in the records' order; no per-object detail."""
         names: dict[str, None] = {}
-        for records in self.runs.values():
-            for record in records.values():
-                names |= dict.fromkeys(name for name, _ in flat(record["metrics"], depth=2))
+        for record in self.records():
+            names |= dict.fromkeys(name for name, _ in flat(record["metrics"], depth=2))
         return list(names)
 
-    def values(self, name: str, metric: str) -> dict[tuple[int, str], float]:
-        """(seed, data) -> the number, where there is one."""
-        found = {key: dict(flat(record["metrics"], depth=2)).get(metric) for key, record in self.runs[name].items()}
-        return {key: value for key, value in found.items() if value is not None}
+    def values(self, name: str, metric: str) -> dict[int, float]:
+        """Seed -> the number, where there is one."""
+        found = {seed: dict(flat(record["metrics"], depth=2)).get(metric) for seed, record in self.runs[name].items()}
+        return {seed: value for seed, value in found.items() if value is not None}
+
+
+def evaluation(benchmark: str, protocol: str) -> str:
+    """Benchmark and protocol for people; many a protocol begins with its benchmark's name."""
+    return protocol if protocol.startswith(benchmark) else f"{benchmark}, {protocol}"
 
 
 def groups(records: Sequence[dict[str, Any]]) -> list[Group]:
@@ -95,17 +106,44 @@ def groups(records: Sequence[dict[str, Any]]) -> list[Group]:
     Where one name stands for several checkpoints or studies with the same seed, the first digits of a hash stand
     beside it.
     """
+    data = _data_sets(records)
+    keys = [(*_key(record), own) for record, own in zip(records, data, strict=True)]
     meant: dict[tuple[str, ...], set[str]] = {}
-    for record in records:
-        meant.setdefault((*_key(record), record["name"], str(record["seed"])), set()).add(_digest(record))
+    for key, record in zip(keys, records, strict=True):
+        meant.setdefault((*key, record["name"], str(record["seed"])), set()).add(_digest(record))
     ambiguous = {where[:-1] for where, digests in meant.items() if len(digests) > 1}
-    found: dict[tuple[str, str, str], Group] = {}
-    for record in records:
-        key, name = _key(record), record["name"]
-        own = (record["seed"], str(record["data"].get("annotations_sha256", ""))[:12])
+    several = Counter(key[:3] for key in set(keys))
+    found: dict[tuple[str, ...], Group] = {}
+    for key, record in zip(keys, records, strict=True):
+        name = record["name"]
         label = f"{name} #{_digest(record)}" if (*key, name) in ambiguous else name
-        found.setdefault(key, Group(*key)).runs.setdefault(label, {})[own] = record
-    return sorted(found.values(), key=lambda group: (group.scale != "paper", group.benchmark, group.protocol))
+        where = f"{textwrap.shorten(record['data']['name'], 40)} {key[3]}" if several[key[:3]] > 1 else ""
+        found.setdefault(key, Group(*key[:3], where)).runs.setdefault(label, {})[record["seed"]] = record
+    return sorted(found.values(), key=lambda group: (group.scale != "paper", group.title))
+
+
+def _data_sets(records: Sequence[dict[str, Any]]) -> list[str]:
+    """On which data each record is: the beginning of its fingerprint.
+
+    The demo draws a world for each seed. Data sets of one name and number of files, each of one seed and no seed with
+    two, are such draws and one to compare on. A table's driver names the study of a record: its seeds share their data.
+    """
+    families = [(*_key(r), r["data"]["name"], r["data"]["files"], bool(r.get("study"))) for r in records]
+    drawn: dict[tuple[Any, ...], set[tuple[int, str]]] = {}
+    for family, record in zip(families, records, strict=True):
+        drawn.setdefault(family, set()).add((record["seed"], _fingerprint(record)))
+
+    def own(family: tuple[Any, ...], record: dict[str, Any]) -> str:
+        pairs = drawn[family]
+        seeds, prints = ({pair[side] for pair in pairs} for side in (0, 1))
+        one_a_seed = not family[-1] and len(pairs) == len(seeds) == len(prints) > 1
+        return "drawn by seed" if one_a_seed else f"#{_fingerprint(record)}"
+
+    return [own(family, record) for family, record in zip(families, records, strict=True)]
+
+
+def _fingerprint(record: dict[str, Any]) -> str:
+    return record["data"]["annotations_sha256"][:6]
 
 
 def _key(record: dict[str, Any]) -> tuple[str, str, str]:

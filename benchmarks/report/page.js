@@ -50,11 +50,11 @@ function compare(groups, first, second) {
       const left = names[first] || [];
       const right = names[second] || [];
       if (!left.length || !right.length) continue;
-      const pairs = left.flatMap(([seed, data, value]) =>
-        right.filter((other) => other[0] === seed && other[1] === data).map((other) => other[2] - value));
-      const values = [left, right].map((runs) => runs.map((run) => run[2]));
+      const pairs = left.flatMap(([seed, value]) =>
+        right.filter((other) => other[0] === seed).map((other) => other[1] - value));
+      const values = [left, right].map((runs) => runs.map((run) => run[1]));
       const row = [metric, spread(values[0]), spread(values[1])];
-      if (!pairs.length) row.push("-", "no run with the same seed on the same data");
+      if (!pairs.length) row.push("-", "no run with the same seed");
       else if (pairs.length === 1) row.push(round(pairs[0], true), "one pair, no spread");
       else {
         const clear = Math.abs(mean(pairs)) > deviation(pairs) ? "larger than its spread" : "within its spread";

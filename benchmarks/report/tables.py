@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.report.markup import Markup, join, tag
-from benchmarks.report.numbers import all_tables
+from benchmarks.report.numbers import Group, all_tables
 from benchmarks.tables import paper
 
 #: How a verdict begins -> its class and sign. Colour is never alone.
@@ -20,10 +20,18 @@ VERDICTS = (
 )
 
 
-def section(records: Sequence[dict[str, Any]]) -> Markup | None:
-    """Every table of the paper that ``records`` have something to say about."""
-    found = [(table, paper.lines(table, records)) for table in all_tables()]
-    blocks = [_paper(table, lines) for table, lines in found if any(line.runs for line in lines)]
+def section(records: Sequence[dict[str, Any]], groups: Sequence[Group]) -> Markup | None:
+    """Every table of the paper that ``records`` have something to say about; those of scale mini by their groups."""
+    full = [record for record in records if record["scale"] == "paper"]
+    blocks = []
+    for table in all_tables():
+        against, mini = paper.lines(table, full), []
+        for group in groups:
+            if group.scale != "paper":
+                ran = [line for line in paper.lines(table, group.records()) if line.runs]
+                mini += [(group.title, ran)] if ran else []
+        if mini or any(line.runs for line in against):
+            blocks.append(_paper(table, against, mini))
     return join(blocks) if blocks else None
 
 
@@ -45,11 +53,11 @@ def cell(text: Any, value: float | None = None, **attributes: Any) -> Markup:
     return tag("td", text, data_value=None if value is None else f"{value:.6f}", **attributes)
 
 
-def _paper(table: paper.Table, lines: Sequence[paper.Line]) -> Markup:
+def _paper(
+    table: paper.Table, against: Sequence[paper.Line], mini: Sequence[tuple[str, Sequence[paper.Line]]]
+) -> Markup:
     headings = ["pretraining", "backbone", *(column.heading for column in table.columns), "seeds", "verdict"]
     title = f"Table {table.number}: {table.title}" if isinstance(table.number, int) else table.title
-    against = [line for line in lines if line.scale == "paper"]
-    mini = [line for line in lines if line.scale != "paper"]
     whole = sortable(headings, [_row(line, table) for line in against], table.source)
     notes = [f"Noise band: {table.noise:g} ({table.noise_reason}). Differences: ours - paper."]
     notes += [f"Known inconsistency: {flag}." for flag in table.flags]
@@ -59,7 +67,7 @@ def _paper(table: paper.Table, lines: Sequence[paper.Line]) -> Markup:
     blocks = [tag("h3", title), about]
     if mini:
         blocks.append(tag("h4", "Scale mini: not a reproduction, and not comparable with the paper's numbers"))
-        blocks.append(sortable(headings, [_row(line, table) for line in mini], f"{table.benchmark} at scale mini"))
+        blocks += [sortable(headings, [_row(line, table) for line in lines], title) for title, lines in mini]
     return join(blocks)
 
 
