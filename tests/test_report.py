@@ -1,5 +1,6 @@
 """``tools/report.py``: one page, complete in itself, that no record can break."""
 
+import base64
 import datetime
 import html.parser
 import json
@@ -12,6 +13,8 @@ from in_process import run_tool
 from PIL import Image
 
 from benchmarks.controls import write_random_control
+from benchmarks.davis.dataset import Video
+from benchmarks.davis.pictures import draw_sequence
 from benchmarks.records import make_record, write_record
 from benchmarks.report import write_report
 from benchmarks.report.markup import Markup, tag
@@ -218,6 +221,41 @@ def test_pictures_are_scaled_and_stay_within_the_budget(template, tmp_path):
     page = page_of(tmp_path, out=tmp_path / "report.html", budget=len(images[0]["src"]) + 10)
     assert sum(name == "img" for name, _ in page.elements) == 1
     assert "the page would be too large: pictures/detections-b.png" in page.text
+
+
+def test_an_animation_stands_under_its_strip_within_its_limits(template, tmp_path, monkeypatch):
+    stored(tmp_path, template)
+    folder = tmp_path / "pictures" / "dino"
+    frames = np.random.default_rng(0).integers(0, 255, (4, 40, 60, 3), np.uint8)
+    video = Video("bear", tuple(tmp_path / "frames" / f"{i:05}.jpg" for i in range(4)), ())
+    (tmp_path / "frames").mkdir()
+    for path, frame in zip(video.frames, frames, strict=True):
+        Image.fromarray(frame).save(path)
+    draw_sequence(folder, video, [np.ones((40, 60), np.uint8)] * 4)
+    out = tmp_path / "report.html"
+
+    def embedded(**limit):
+        page = page_of(tmp_path, out=out, **limit)
+        return page, [attributes["src"] for name, attributes in page.elements if name == "img"]
+
+    page, (strip, animation) = embedded()
+    assert strip.startswith(("data:image/png", "data:image/jpeg"))
+    assert animation.startswith("data:image/webp")
+    assert base64.b64decode(animation.partition(",")[2]) == (folder / "bear.webp").read_bytes()
+    assert "pictures/dino/bear.png moving: 4 frames" in page.text
+    assert ("details", {"class": "moving"}) in page.elements
+    # The strip is what remains of it on paper, and where there is no room.
+    assert ".moving," in out.read_text().partition("@media print")[2].partition("display: none")[0]
+    too_large = "the page would be too large: pictures/dino/bear.webp"
+    page, sources = embedded(budget=len(strip) + len(animation) - 1)
+    assert (sources, too_large in page.text) == ([strip], True)
+    monkeypatch.setattr("benchmarks.report.pictures.ANIMATION_BYTES", 10)
+    page, sources = embedded()
+    assert (sources, too_large in page.text) == ([strip], True)
+    (folder / "bear.webp").write_bytes((folder / "bear.webp").read_bytes()[:-3000])
+    page, sources = embedded()
+    assert sources == [strip]
+    assert "Not readable: pictures/dino/bear.webp" in page.text
 
 
 def test_losses_become_curves_also_when_the_last_line_was_cut(template, tmp_path):

@@ -16,7 +16,7 @@ from benchmarks.files import require_folder
 from benchmarks.records import read_records
 
 LOGS = ("losses.jsonl", "log.jsonl")
-PICTURES = (".png", ".jpg", ".jpeg")
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 #: A ledger of a large network has some hundred tensors; larger files are annotations or detections.
 LEDGER_BYTES = 2_000_000
 

@@ -1,4 +1,7 @@
-"""Pictures inside the page: scaled to what a screen shows, as PNG or JPEG, whichever is smaller, within a budget."""
+"""Pictures inside the page: scaled to what a screen shows, as PNG or JPEG, whichever is smaller, within a budget.
+
+Animations stand as they are, folded under the still picture of their name. Paper has the still picture alone.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ from benchmarks.report.markup import Markup, tag
 
 WIDTH, HEIGHT = 1100, 1600
 QUALITY = 80
+#: Of the file of one animation; a larger one is not embedded.
+ANIMATION_BYTES = 3_000_000
 
 #: How a file's name begins -> the heading under which it stands.
 KINDS = (
@@ -34,34 +39,48 @@ LEFT_OUT = ("losses",)
 
 
 def section(pictures: Sequence[tuple[str, Path]], budget: int) -> tuple[Markup | None, int]:
-    """The pictures under their headings, and the bytes they take; those beyond ``budget`` bytes are listed by name."""
-    kinds: dict[str, list[Markup]] = {}
+    """The pictures under their headings, and the bytes they take; those beyond ``budget`` bytes are listed by name.
+
+    Animations take what the stills leave.
+    """
+    figures: dict[Path, list[Markup]] = {}  # by the path without its suffix: a still and its animation are one
     widest: dict[str, int] = {}
     beyond, unreadable, spent = [], [], 0
-    for label, path in pictures:
+    for label, path in sorted(pictures, key=lambda picture: _moves(picture[1])):
         if path.stem.startswith(LEFT_OUT):
             continue
         try:
-            uri, size = _embedded(path)
+            uri, (width, height), frames = _animation(path) if _moves(path) else _still(path)
         except (OSError, ValueError) as error:
             unreadable.append(f"{label} ({error})")
             continue
-        if spent + len(uri) > budget:
+        if spent + len(uri) > budget or (_moves(path) and path.stat().st_size > ANIMATION_BYTES):
             beyond.append(label)
             continue
         spent += len(uri)
-        image = tag("img", src=uri, alt=label, width=size[0], height=size[1], loading="lazy")
-        figure = tag("figure", tag("div", image, class_="scroll"), tag("figcaption", label))
-        kinds.setdefault(kind := _kind(path), []).append(figure)
-        widest[kind] = max(widest.get(kind, 0), size[0])
+        image = tag("img", src=uri, alt=label, width=width, height=height, loading="lazy")
+        if _moves(path):
+            summary = tag("summary", f"moving: {frames} frames, {len(uri) / 1e6:.1f} MB")
+            parts = [tag("details", summary, image, class_="moving")]
+        else:
+            parts = [tag("div", image, class_="scroll"), tag("figcaption", label)]
+            widest[_kind(path)] = max(widest.get(_kind(path), 0), width)
+        figures.setdefault(path.with_suffix(""), []).extend(parts)
+    kinds: dict[str, list[Markup]] = {}
+    for path, parts in figures.items():
+        kinds.setdefault(_kind(path), []).append(tag("figure", *parts))
     blocks = []
-    for kind, figures in sorted(kinds.items()):
-        side_by_side = "pictures beside" if widest[kind] <= WIDTH * 2 / 3 else "pictures"
-        blocks.append(tag("h3", kind) + tag("div", *figures, class_=side_by_side))
+    for kind, found in sorted(kinds.items()):
+        side_by_side = "pictures beside" if widest.get(kind, 0) <= WIDTH * 2 / 3 else "pictures"
+        blocks.append(tag("h3", kind) + tag("div", *found, class_=side_by_side))
     for text, names in (("Not embedded, the page would be too large", beyond), ("Not readable", unreadable)):
         if names:
             blocks.append(tag("p", f"{text}: {', '.join(names)}", class_="note"))
     return (Markup("".join(blocks)) if blocks else None), spent
+
+
+def _moves(path: Path) -> bool:
+    return path.suffix.lower() == ".webp"
 
 
 def _kind(path: Path) -> str:
@@ -73,8 +92,17 @@ def _kind(path: Path) -> str:
     return "Other pictures"
 
 
-def _embedded(path: Path) -> tuple[str, tuple[int, int]]:
-    """A data URI and (width, height)."""
+def _animation(path: Path) -> tuple[str, tuple[int, int], int]:
+    """A data URI of the file as it is, (width, height), the number of frames."""
+    with Image.open(path, formats=("WEBP",)) as image:
+        frames = image.n_frames
+        image.seek(frames - 1)  # a file that was cut has no last frame
+        image.load()
+        return f"data:image/webp;base64,{base64.b64encode(path.read_bytes()).decode()}", image.size, frames
+
+
+def _still(path: Path) -> tuple[str, tuple[int, int], int]:
+    """A data URI, (width, height), and 1 frame."""
     with Image.open(path) as image:
         picture = image.convert("RGBA" if "A" in image.getbands() or "transparency" in image.info else "RGB")
     if picture.mode == "RGBA":  # on white, like the figures
@@ -87,4 +115,4 @@ def _embedded(path: Path) -> tuple[str, tuple[int, int]]:
         picture.save(stream, format=kind, **options)
         choices.append((stream.tell(), kind, stream.getvalue()))
     _, kind, content = min(choices)
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}", picture.size
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}", picture.size, 1
