@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+from collections.abc import Callable
 from typing import Any
 
 from pycocotools.coco import COCO
@@ -18,12 +19,17 @@ BOX_SCORERS = ("pycocotools", "faster-coco-eval")
 
 
 def score(
-    annotations: str | os.PathLike[str], detections: list[dict[str, Any]], boxes_by: str = "pycocotools"
+    annotations: str | os.PathLike[str],
+    detections: list[dict[str, Any]],
+    boxes_by: str = "pycocotools",
+    matched: Callable[[str, COCOeval], None] | None = None,
 ) -> dict[str, float | None]:
     """``bbox/AP`` ... ``segm/APl`` in percent for detections in COCO's result format.
 
     All six at 100 detections an image, as COCO defines them. A size without ground truth has no score:
-    None. The areas of ``segm`` come from the masks, so boxes are left out there.
+    None. The areas of ``segm`` come from the masks, so boxes are left out there. ``matched`` is handed each kind
+    (``bbox``, ``segm``) that has detections, as pycocotools matched it whoever scores: gigabytes at COCO's size, not
+    to be kept.
     """
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO(str(annotations))
@@ -32,9 +38,13 @@ def score(
         left_out = "segmentation" if kind == "bbox" else "bbox"
         results = [{key: value for key, value in d.items() if key != left_out} for d in detections]
         if results:
-            scorer = box_scorer(boxes_by) if kind == "bbox" else _pycocotools
+            match = box_scorer(boxes_by) if kind == "bbox" else _pycocotools
             with contextlib.redirect_stdout(io.StringIO()):
-                values = scorer(annotations, truth, results, kind)
+                evaluation = match(annotations, truth, results, kind)
+                values = _summary(evaluation)
+                if matched:
+                    official = match is _pycocotools
+                    matched(kind, evaluation if official else _pycocotools(annotations, truth, results, kind))
         else:
             values = _nothing_found(truth)
         found |= {
@@ -45,7 +55,7 @@ def score(
 
 
 def box_scorer(name: str):
-    """The scorer called ``name``; :class:`InputError` where it is not installed."""
+    """The matching of the scorer called ``name``; :class:`InputError` where it is not installed."""
     if name == "pycocotools":
         return _pycocotools
     try:
@@ -55,20 +65,23 @@ def box_scorer(name: str):
     return _faster
 
 
-def _pycocotools(annotations, truth: COCO, results: list[dict[str, Any]], kind: str) -> list[float]:
-    return _summary(COCOeval(truth, truth.loadRes(results), kind))
+def _pycocotools(annotations, truth: COCO, results: list[dict[str, Any]], kind: str) -> COCOeval:
+    evaluation = COCOeval(truth, truth.loadRes(results), kind)
+    evaluation.evaluate()
+    return evaluation
 
 
-def _faster(annotations, truth: COCO, results: list[dict[str, Any]], kind: str) -> list[float]:
+def _faster(annotations, truth: COCO, results: list[dict[str, Any]], kind: str):
     from faster_coco_eval import COCO as FasterCOCO
     from faster_coco_eval import COCOeval_faster
 
     truth = FasterCOCO(str(annotations))
-    return _summary(COCOeval_faster(truth, truth.loadRes(results), kind))
+    evaluation = COCOeval_faster(truth, truth.loadRes(results), kind)
+    evaluation.evaluate()
+    return evaluation
 
 
 def _summary(evaluation) -> list[float]:
-    evaluation.evaluate()
     evaluation.accumulate()
     evaluation.summarize()
     return list(evaluation.stats[: len(NAMES)])
