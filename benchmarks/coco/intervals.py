@@ -20,8 +20,8 @@ from benchmarks.tables import bootstrap
 
 #: COCO's ten IoU thresholds, 101 recalls and four ranges of sizes, the same for boxes and masks.
 COCO = Params("bbox")
-#: Running sums that are held at a time, hits times resamples.
-BLOCK = 1 << 21
+#: Running sums that are held at a time, hits (or objects, if they are more) times resamples.
+BLOCK = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -83,21 +83,20 @@ def matches(evaluation: COCOeval) -> list[list[Matches]]:
         held = [i for i in range(images) if evaluation.evalImgs[first + i] is not None]
         if not held:
             continue
-        for size in range(sizes):
-            entries = [evaluation.evalImgs[first + size * images + i] for i in held]
-            if not size:
-                scores = [entry["dtScores"] for entry in entries]
-                order = np.argsort(-np.concatenate(scores), kind="mergesort")
-                detections = np.repeat(held, [len(each) for each in scores])[order]
+        by_size = [[evaluation.evalImgs[first + size * images + i] for i in held] for size in range(sizes)]
+        scores = [entry["dtScores"] for entry in by_size[0]]
+        order = np.argsort(-np.concatenate(scores), kind="mergesort")
+        detections = np.repeat(held, [len(each) for each in scores])[order]
+        for categories, entries in zip(found, by_size, strict=True):
             truths = np.repeat(held, [len(entry["gtIgnore"]) for entry in entries])
             truths = truths[np.concatenate([entry["gtIgnore"] for entry in entries]) == 0]
             if not len(truths):
                 continue
             counts = ~np.concatenate([entry["dtIgnore"] for entry in entries], axis=1)[:, order].astype(bool)
             hit = counts & (np.concatenate([entry["dtMatches"] for entry in entries], axis=1)[:, order] != 0)
-            end = 1 + max(np.flatnonzero(hit.any(axis=0)), default=-1)
-            kept = np.flatnonzero(counts[:, :end].any(axis=0))
-            found[size].append(Matches(detections[kept], hit[:, kept], counts[:, kept], truths))
+            before_a_hit = np.logical_or.accumulate(hit.any(axis=0)[::-1])[::-1]
+            kept = counts.any(axis=0) & before_a_hit
+            categories.append(Matches(detections[kept], hit[:, kept], counts[:, kept], truths))
     return found
 
 
@@ -106,8 +105,8 @@ def _precision(categories: list[Matches], weights: np.ndarray) -> np.ndarray:
     resamples = weights.shape[1]
     total, counted = np.zeros((len(COCO.iouThrs), resamples)), np.zeros(resamples)
     for one in categories:
-        for start in range(0, resamples, step := max(1, BLOCK // max(1, np.count_nonzero(one.hit.any(axis=0))))):
-            block = slice(start, start + step)
+        step = max(1, BLOCK // max(len(one.truths), np.count_nonzero(one.hit.any(axis=0))))
+        for block in (slice(start, start + step) for start in range(0, resamples, step)):
             truths = weights[one.truths, block].sum(axis=0, dtype=np.int32)
             total[:, block] += _average(one, weights[:, block], truths)
             counted[block] += truths > 0

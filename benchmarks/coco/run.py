@@ -42,7 +42,7 @@ def run(
     devices: int = 1,
     boxes_by: str = "pycocotools",
 ) -> dict[str, Any]:
-    """Train on ``train2017``, detect on ``val2017``, score; return the metrics, their interval and what was run.
+    """Train on ``train2017``, detect on ``val2017``, score; return metrics, interval and what was run.
 
     ``iterations`` (updates), ``frozen`` and ``options`` replace the config's. ``out`` gets the snapshot,
     ``losses.jsonl`` and ``detections.json``. Raises :class:`InputError` for data or a checkpoint that cannot be used.
