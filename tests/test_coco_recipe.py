@@ -12,6 +12,7 @@ from pycocotools.cocoeval import COCOeval
 
 from benchmarks import shapes
 from benchmarks.checkpoints.card import Architecture, ResNetArchitecture
+from benchmarks.coco import intervals
 from benchmarks.coco.dataset import open_coco
 from benchmarks.coco.intervals import _recalls, matches, resampled, score_with_interval
 from benchmarks.coco.recipe import Options, resolve
@@ -146,9 +147,9 @@ def synthetic(copies):
 def test_resampled_images_score_as_pycocotools_scores_them(tmp_path, copies):
     whole, found = synthetic([1] * 6)
     (tmp_path / "whole.json").write_text(json.dumps(whole))
-    matched = {}
-    score(tmp_path / "whole.json", found, matched=lambda kind, evaluation: matched.update({kind: matches(evaluation)}))
-    mine = resampled(matched, np.array([copies]))
+    kept = []
+    score(tmp_path / "whole.json", found, matched=lambda each: kept.append((each.params.iouType, matches(each))))
+    mine = resampled(dict(kept), np.array([copies]))
     again, detections = synthetic(copies)
     (tmp_path / "again.json").write_text(json.dumps(again))
     expected = score(tmp_path / "again.json", detections)
@@ -183,6 +184,8 @@ def test_an_interval_lies_around_the_score_and_matching_is_done_once(tmp_path, b
     for name in ("bbox/AP", "segm/AP50"):
         low, high = bounds["values"][name]
         assert low < scores[name] < high
+    monkeypatch.setattr(intervals, "BLOCK", 100)  # a few resamples at a time
+    assert score_with_interval(tmp_path / "truth.json", found, boxes_by) == result
     nothing = score_with_interval(tmp_path / "truth.json", [])
     assert (nothing["metrics"]["bbox/AP"], nothing["interval"]) == (0, {})
 

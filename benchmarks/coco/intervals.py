@@ -19,7 +19,7 @@ from benchmarks.coco.scoring import score
 from benchmarks.tables import bootstrap
 
 #: COCO's ten IoU thresholds, 101 recalls and four ranges of sizes, the same for boxes and masks.
-COCO = Params("bbox")
+STANDARD = Params("bbox")
 #: Running sums that are held at a time, hits (or objects, if they are more) times resamples.
 BLOCK = 1 << 22
 
@@ -47,10 +47,10 @@ def score_with_interval(
     found: dict[str, list[list[Matches]]] = {}
     images = 0
 
-    def keep(kind: str, evaluation: COCOeval) -> None:
+    def keep(evaluation: COCOeval) -> None:
         nonlocal images
         images = len(evaluation.params.imgIds)
-        found[kind] = matches(evaluation)
+        found[evaluation.params.iouType] = matches(evaluation)
 
     metrics = score(annotations, detections, boxes_by, keep)
     interval = bootstrap.interval("images", images, lambda drawn: resampled(found, drawn), resamples)
@@ -65,12 +65,12 @@ def resampled(found: Mapping[str, list[list[Matches]]], drawn: np.ndarray) -> di
     weights = np.ascontiguousarray(drawn.T, np.int32)
     values = {}
     for kind, by_size in found.items():
-        for label, categories in zip(COCO.areaRngLbl, by_size, strict=True):
+        for label, categories in zip(STANDARD.areaRngLbl, by_size, strict=True):
             precision = _precision(categories, weights)
             values[f"{kind}/AP{'' if label == 'all' else label[0]}"] = precision.mean(axis=0)
             if label == "all":
                 for percent in (50, 75):
-                    values[f"{kind}/AP{percent}"] = precision[np.isclose(COCO.iouThrs, percent / 100)][0]
+                    values[f"{kind}/AP{percent}"] = precision[np.isclose(STANDARD.iouThrs, percent / 100)][0]
     return values
 
 
@@ -103,7 +103,7 @@ def matches(evaluation: COCOeval) -> list[list[Matches]]:
 def _precision(categories: list[Matches], weights: np.ndarray) -> np.ndarray:
     """Average precision in percent, mean over the categories that a resample has objects of: ``[T, R]``."""
     resamples = weights.shape[1]
-    total, counted = np.zeros((len(COCO.iouThrs), resamples)), np.zeros(resamples)
+    total, counted = np.zeros((len(STANDARD.iouThrs), resamples)), np.zeros(resamples)
     for one in categories:
         step = max(1, BLOCK // max(len(one.truths), np.count_nonzero(one.hit.any(axis=0))))
         for block in (slice(start, start + step) for start in range(0, resamples, step)):
@@ -136,7 +136,7 @@ def _average(one: Matches, weights: np.ndarray, truths: np.ndarray) -> np.ndarra
         for here, share in zip(precision[::-1], gained[::-1], strict=True):
             np.maximum(best, here, out=best)
             average += best * share
-    return found / len(COCO.recThrs)
+    return found / len(STANDARD.recThrs)
 
 
 def _sums(weights: np.ndarray, detections: np.ndarray, which: np.ndarray, at: np.ndarray) -> np.ndarray:
@@ -161,4 +161,4 @@ def _recalls(truths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     distinct, which = np.unique(truths, return_inverse=True)
     width = int(distinct[-1]) + 1
     shares = np.arange(width) / np.maximum(distinct, 1)[:, None]
-    return which * width, np.searchsorted(COCO.recThrs, shares, side="right").ravel().astype(float)
+    return which * width, np.searchsorted(STANDARD.recThrs, shares, side="right").ravel().astype(float)

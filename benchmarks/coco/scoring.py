@@ -22,14 +22,13 @@ def score(
     annotations: str | os.PathLike[str],
     detections: list[dict[str, Any]],
     boxes_by: str = "pycocotools",
-    matched: Callable[[str, COCOeval], None] | None = None,
+    matched: Callable[[COCOeval], None] | None = None,
 ) -> dict[str, float | None]:
     """``bbox/AP`` ... ``segm/APl`` in percent for detections in COCO's result format.
 
     All six at 100 detections an image, as COCO defines them. A size without ground truth has no score:
-    None. The areas of ``segm`` come from the masks, so boxes are left out there. ``matched`` is handed each kind
-    (``bbox``, ``segm``) that has detections, as pycocotools matched it whoever scores: gigabytes at COCO's size, not
-    to be kept.
+    None. The areas of ``segm`` come from the masks, so boxes are left out there. ``matched`` is handed pycocotools'
+    evaluation of boxes and then of masks, whoever scores: gigabytes at COCO's size, not to be kept.
     """
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO(str(annotations))
@@ -38,13 +37,8 @@ def score(
         left_out = "segmentation" if kind == "bbox" else "bbox"
         results = [{key: value for key, value in d.items() if key != left_out} for d in detections]
         if results:
-            match = box_scorer(boxes_by) if kind == "bbox" else _pycocotools
             with contextlib.redirect_stdout(io.StringIO()):
-                evaluation = match(annotations, truth, results, kind)
-                values = _summary(evaluation)
-                if matched:
-                    official = match is _pycocotools
-                    matched(kind, evaluation if official else _pycocotools(annotations, truth, results, kind))
+                values = _values(annotations, truth, results, kind, boxes_by, matched)
         else:
             values = _nothing_found(truth)
         found |= {
@@ -52,6 +46,19 @@ def score(
             for name, value in zip(NAMES, values, strict=True)
         }
     return found
+
+
+def _values(annotations, truth: COCO, results, kind: str, boxes_by: str, matched) -> list[float]:
+    match = box_scorer(boxes_by) if kind == "bbox" else _pycocotools
+    evaluation = match(annotations, truth, results, kind)
+    evaluation.accumulate()
+    evaluation.summarize()
+    values = list(evaluation.stats[: len(NAMES)])
+    if matched:
+        if match is not _pycocotools:
+            evaluation = _pycocotools(annotations, truth, results, kind)
+        matched(evaluation)
+    return values
 
 
 def box_scorer(name: str):
@@ -79,12 +86,6 @@ def _faster(annotations, truth: COCO, results: list[dict[str, Any]], kind: str):
     evaluation = COCOeval_faster(truth, truth.loadRes(results), kind)
     evaluation.evaluate()
     return evaluation
-
-
-def _summary(evaluation) -> list[float]:
-    evaluation.accumulate()
-    evaluation.summarize()
-    return list(evaluation.stats[: len(NAMES)])
 
 
 def _nothing_found(truth: COCO) -> list[float]:

@@ -77,7 +77,7 @@ def main() -> None:
             both.append(time.process_time() - scored)
     scoring, total = statistics.median(alone), statistics.median(both)
     print(f"{args.images} images, {len(found)} detections, {result['interval']['resamples']} resamples")
-    print(f"scores {scoring:.1f} s, scores and intervals {total:.1f} s: {total / scoring:.2f} times as much")
+    print(f"scores {scoring:.1f} s, with intervals {total:.1f} s: {total / scoring:.2f} times as much")
     for name, (low, high) in result["interval"]["values"].items():
         print(f"  {name:10s} {result['metrics'][name]:6.2f} [{low:.2f}, {high:.2f}]")
 
