@@ -13,6 +13,7 @@ from benchmarks import shapes
 from benchmarks.backbones.pyramid import FourTapPyramid, default_taps
 from benchmarks.checkpoints.canonical import read_canonical
 from benchmarks.coco.dataset import open_coco
+from benchmarks.coco.intervals import score_with_interval
 from benchmarks.coco.overfit import choose_images, write_subset
 from benchmarks.coco.recipe import Options
 from benchmarks.coco.run import CONFIGS, run
@@ -92,7 +93,11 @@ def test_training_goes_through_and_resumes(coco, control, tmp_path):
     lines = [json.loads(line) for line in (tmp_path / "out" / "losses.jsonl").read_text().splitlines()]
     assert [line["iteration"] for line in lines] == [1, 2]
     assert all(line["loss_mask"] > 0 for line in lines)
-    assert set(result["metrics"]) >= {"bbox/AP", "segm/AP75"}
+    detections = json.loads((tmp_path / "out" / "detections.json").read_text())
+    scored = score_with_interval(coco / "coco/annotations/instances_val2017.json", detections)
+    assert set(scored["metrics"]) >= {"bbox/AP", "segm/AP75"}
+    assert set(scored["interval"]["values"]) >= {"bbox/AP", "segm/AP75"}
+    assert {name: result[name] for name in scored} == scored
     resumed = run(control, coco, tmp_path / "out", iterations=3, progress=False)
     assert len((tmp_path / "out" / "losses.jsonl").read_text().splitlines()) == 3
     assert resumed["run"]["iterations"] == 3

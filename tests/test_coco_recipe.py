@@ -8,15 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pycocotools import mask as rle
-from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from benchmarks import shapes
 from benchmarks.checkpoints.card import Architecture, ResNetArchitecture
+from benchmarks.coco import intervals
 from benchmarks.coco.dataset import open_coco
-from benchmarks.coco.intervals import _reached, interval, resampled
+from benchmarks.coco.intervals import _recalls, matches, resampled, score_with_interval
 from benchmarks.coco.recipe import Options, resolve
 from benchmarks.coco.run import check_fit
-from benchmarks.coco.scoring import score
+from benchmarks.coco.scoring import BOX_SCORERS, score
 from benchmarks.coco.table import twelve
 from benchmarks.controls import write_random_control
 from benchmarks.errors import InputError
@@ -146,7 +147,9 @@ def synthetic(copies):
 def test_resampled_images_score_as_pycocotools_scores_them(tmp_path, copies):
     whole, found = synthetic([1] * 6)
     (tmp_path / "whole.json").write_text(json.dumps(whole))
-    mine = resampled(COCO(tmp_path / "whole.json"), found, np.array([copies]))
+    kept = []
+    score(tmp_path / "whole.json", found, matched=lambda each: kept.append((each.params.iouType, matches(each))))
+    mine = resampled(dict(kept), np.array([copies]))
     again, detections = synthetic(copies)
     (tmp_path / "again.json").write_text(json.dumps(again))
     expected = score(tmp_path / "again.json", detections)
@@ -156,20 +159,35 @@ def test_resampled_images_score_as_pycocotools_scores_them(tmp_path, copies):
 
 
 def test_recalls_are_counted_as_searchsorted_counts_them():
-    recalls = np.linspace(0, 1, 101)
-    shares = np.array([[hits / of for hits in range(of + 1)] + [0.5] * (200 - of) for of in range(1, 201)])
-    assert (_reached(shares, recalls) == np.searchsorted(recalls, shares, side="right")).all()
+    recalls, truths = np.linspace(0, 1, 101), np.array([7, 3, 0, 200, 3])
+    place, reached = _recalls(truths)
+    for resample, of in enumerate(truths):
+        hits = np.arange(of + 1)
+        expected = np.searchsorted(recalls, hits / max(1, of), side="right")
+        assert (reached[hits + place[resample]] == expected).all()
 
 
-def test_an_interval_lies_around_the_score(tmp_path):
+@pytest.mark.parametrize("boxes_by", BOX_SCORERS)
+def test_an_interval_lies_around_the_score_and_matching_is_done_once(tmp_path, boxes_by, monkeypatch):
+    if boxes_by != "pycocotools":
+        pytest.importorskip("faster_coco_eval", reason="needs faster-coco-eval")
     truth, found = synthetic([1] * 6)
     (tmp_path / "truth.json").write_text(json.dumps(truth))
-    bounds, scores = interval(tmp_path / "truth.json", found), score(tmp_path / "truth.json", found)
+    scores, matchings = score(tmp_path / "truth.json", found), []
+    evaluate = COCOeval.evaluate
+    monkeypatch.setattr(COCOeval, "evaluate", lambda self: matchings.append(self.params.iouType) or evaluate(self))
+    result = score_with_interval(tmp_path / "truth.json", found, boxes_by)
+    assert matchings == ["bbox", "segm"]
+    assert result["metrics"] == pytest.approx(scores, abs=1e-9)
+    bounds = result["interval"]
     assert (bounds["over"], bounds["units"], bounds["level"]) == ("images", 6, 0.95)
     for name in ("bbox/AP", "segm/AP50"):
         low, high = bounds["values"][name]
         assert low < scores[name] < high
-    assert interval(tmp_path / "truth.json", []) == {}
+    monkeypatch.setattr(intervals, "BLOCK", 100)  # a few resamples at a time
+    assert score_with_interval(tmp_path / "truth.json", found, boxes_by) == result
+    nothing = score_with_interval(tmp_path / "truth.json", [])
+    assert (nothing["metrics"]["bbox/AP"], nothing["interval"]) == (0, {})
 
 
 def test_the_papers_numbers_are_the_papers():

@@ -20,9 +20,9 @@ from benchmarks.tables.table3 import TABLE
 from benchmarks.uavdt.dataset import open_uavdt
 from benchmarks.uavdt.detections import FrameDetections, score_frames
 from benchmarks.uavdt.evaluation import read_ground
+from benchmarks.uavdt.intervals import resampled
 from benchmarks.uavdt.options import Options
 from benchmarks.uavdt.scoring import Outcome, precision_recall
-from benchmarks.uavdt.table import resampled
 
 ROOT = Path(__file__).resolve().parents[1]
 QUICK = ["--epochs", 1, "--long-side", 128, "--short-side", 96, "--batch", 2]

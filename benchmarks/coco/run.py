@@ -15,8 +15,9 @@ from benchmarks.backbones.pyramid import default_taps
 from benchmarks.checkpoints.canonical import read_canonical
 from benchmarks.checkpoints.card import Architecture, ResNetArchitecture
 from benchmarks.coco.dataset import CocoRoot, open_coco
+from benchmarks.coco.intervals import score_with_interval
 from benchmarks.coco.recipe import Options, resolve
-from benchmarks.coco.scoring import box_scorer, score
+from benchmarks.coco.scoring import box_scorer
 from benchmarks.engines import mmdet as engine
 from benchmarks.errors import InputError
 from benchmarks.files import write_json
@@ -41,7 +42,7 @@ def run(
     devices: int = 1,
     boxes_by: str = "pycocotools",
 ) -> dict[str, Any]:
-    """Train on ``train2017``, detect on ``val2017``, score; return the metrics and what was run.
+    """Train on ``train2017``, detect on ``val2017``, score; return metrics, interval and what was run.
 
     ``iterations`` (updates), ``frozen`` and ``options`` replace the config's. ``out`` gets the snapshot,
     ``losses.jsonl`` and ``detections.json``. Raises :class:`InputError` for data or a checkpoint that cannot be used.
@@ -68,13 +69,13 @@ def run(
         changes["model.backbone.frozen"] = frozen
     runner = engine.train(config, checkpoint, out, changes, seed, resume, progress, launcher)
     detections = engine.detect(runner, runner.cfg.detect_dataloader, progress)
-    metrics: dict[str, float | None] = {}
+    scores: dict[str, Any] = {"metrics": {}, "interval": {}}
     if is_first_process():
         write_json(Path(out) / "detections.json", detections)
-        metrics = score(data.annotations("val"), detections, boxes_by)
+        scores = score_with_interval(data.annotations("val"), detections, boxes_by)
     backbone = runner.cfg.model.backbone
     return {
-        "metrics": metrics,
+        **scores,
         "run": {
             "engine": "mmdet",
             "config": Path(config).name,

@@ -9,9 +9,10 @@ from typing import Any
 
 from benchmarks.checkpoints.canonical import read_canonical
 from benchmarks.coco.dataset import open_coco
+from benchmarks.coco.intervals import score_with_interval
 from benchmarks.coco.recipe import Options, resolve
 from benchmarks.coco.run import check_fit, digest
-from benchmarks.coco.scoring import box_scorer, score
+from benchmarks.coco.scoring import box_scorer
 from benchmarks.engines import detectron2 as engine
 from benchmarks.files import write_json
 from benchmarks.processes import is_first_process
@@ -41,12 +42,12 @@ def run(
     schedule = resolve(experiment.recipe, data.annotated_images, devices, options or Options(), gpu)
     model, resolved = engine.train(config, checkpoint, out, data, schedule, seed, resume, progress, launcher)
     detections = engine.detect(model, resolved, data, progress)
-    metrics: dict[str, float | None] = {}
+    scores: dict[str, Any] = {"metrics": {}, "interval": {}}
     if is_first_process():
         write_json(Path(out) / "detections.json", detections)
-        metrics = score(data.annotations("val"), detections, boxes_by)
+        scores = score_with_interval(data.annotations("val"), detections, boxes_by)
     return {
-        "metrics": metrics,
+        **scores,
         "run": {
             "engine": "detectron2",
             "config": Path(config).name,

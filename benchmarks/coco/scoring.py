@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+from collections.abc import Callable
 from typing import Any
 
 from pycocotools.coco import COCO
@@ -18,12 +19,16 @@ BOX_SCORERS = ("pycocotools", "faster-coco-eval")
 
 
 def score(
-    annotations: str | os.PathLike[str], detections: list[dict[str, Any]], boxes_by: str = "pycocotools"
+    annotations: str | os.PathLike[str],
+    detections: list[dict[str, Any]],
+    boxes_by: str = "pycocotools",
+    matched: Callable[[COCOeval], None] | None = None,
 ) -> dict[str, float | None]:
     """``bbox/AP`` ... ``segm/APl`` in percent for detections in COCO's result format.
 
     All six at 100 detections an image, as COCO defines them. A size without ground truth has no score:
-    None. The areas of ``segm`` come from the masks, so boxes are left out there.
+    None. The areas of ``segm`` come from the masks, so boxes are left out there. ``matched`` is handed pycocotools'
+    evaluation of boxes and then of masks, whoever scores: gigabytes at COCO's size, not to be kept.
     """
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO(str(annotations))
@@ -32,9 +37,8 @@ def score(
         left_out = "segmentation" if kind == "bbox" else "bbox"
         results = [{key: value for key, value in d.items() if key != left_out} for d in detections]
         if results:
-            scorer = box_scorer(boxes_by) if kind == "bbox" else _pycocotools
             with contextlib.redirect_stdout(io.StringIO()):
-                values = scorer(annotations, truth, results, kind)
+                values = _values(annotations, truth, results, kind, boxes_by, matched)
         else:
             values = _nothing_found(truth)
         found |= {
@@ -44,8 +48,21 @@ def score(
     return found
 
 
+def _values(annotations, truth: COCO, results, kind: str, boxes_by: str, matched) -> list[float]:
+    match = box_scorer(boxes_by) if kind == "bbox" else _pycocotools
+    evaluation = match(annotations, truth, results, kind)
+    evaluation.accumulate()
+    evaluation.summarize()
+    values = list(evaluation.stats[: len(NAMES)])
+    if matched:
+        if match is not _pycocotools:
+            evaluation = _pycocotools(annotations, truth, results, kind)
+        matched(evaluation)
+    return values
+
+
 def box_scorer(name: str):
-    """The scorer called ``name``; :class:`InputError` where it is not installed."""
+    """The matching of the scorer called ``name``; :class:`InputError` where it is not installed."""
     if name == "pycocotools":
         return _pycocotools
     try:
@@ -55,23 +72,20 @@ def box_scorer(name: str):
     return _faster
 
 
-def _pycocotools(annotations, truth: COCO, results: list[dict[str, Any]], kind: str) -> list[float]:
-    return _summary(COCOeval(truth, truth.loadRes(results), kind))
+def _pycocotools(annotations, truth: COCO, results: list[dict[str, Any]], kind: str) -> COCOeval:
+    evaluation = COCOeval(truth, truth.loadRes(results), kind)
+    evaluation.evaluate()
+    return evaluation
 
 
-def _faster(annotations, truth: COCO, results: list[dict[str, Any]], kind: str) -> list[float]:
+def _faster(annotations, truth: COCO, results: list[dict[str, Any]], kind: str):
     from faster_coco_eval import COCO as FasterCOCO
     from faster_coco_eval import COCOeval_faster
 
     truth = FasterCOCO(str(annotations))
-    return _summary(COCOeval_faster(truth, truth.loadRes(results), kind))
-
-
-def _summary(evaluation) -> list[float]:
+    evaluation = COCOeval_faster(truth, truth.loadRes(results), kind)
     evaluation.evaluate()
-    evaluation.accumulate()
-    evaluation.summarize()
-    return list(evaluation.stats[: len(NAMES)])
+    return evaluation
 
 
 def _nothing_found(truth: COCO) -> list[float]:

@@ -14,7 +14,6 @@ from benchmarks import shapes
 from benchmarks.checkpoints.card import Architecture, Card, ResNetArchitecture
 from benchmarks.coco.dataset import CocoRoot, open_coco
 from benchmarks.coco.engines import Engine, choose
-from benchmarks.coco.intervals import interval
 from benchmarks.coco.pictures import write_detections, write_losses
 from benchmarks.coco.recipe import Options, resolve
 from benchmarks.coco.run import check_fit
@@ -97,22 +96,18 @@ class Coco(Benchmark):
 
     def run(self, job: Job, folder: Path, launch: Launch) -> dict[str, Any]:
         """Train, detect, score; detections stay in ``folder``."""
-        first = is_first_process()
-        result = self.engine.run(
+        return self.engine.run(
             job.checkpoint,
             self.data.path,
             folder,
             self.engine.config(Path(job.options["config"]).stem),
             seed=job.seed,
-            progress=first,
+            progress=is_first_process(),
             options=self.options,
             launcher=launch.launcher,
             devices=launch.devices,
             boxes_by=self.boxes_by,
         )
-        if first:
-            result["interval"] = interval(self.data.annotations("val"), read_json(folder / "detections.json"))
-        return result
 
     def device(self) -> str:
         """The engine's."""

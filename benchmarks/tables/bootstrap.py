@@ -37,8 +37,10 @@ def interval(
     """
     if units < 2:
         return {}
-    exact = {name: float(found[0]) for name, found in score(np.ones((1, units), np.int64)).items()}
-    return exact and _around(exact, over, units, score(weights(units, resamples, seed)), seed)
+    # One call for the score itself, all weights 1, and the resamples.
+    found = score(np.concatenate([np.ones((1, units), np.int64), weights(units, resamples, seed)]))
+    exact = {name: float(values[0]) for name, values in found.items()}
+    return found and _around(exact, over, units, {name: values[1:] for name, values in found.items()}, seed)
 
 
 def of_mean(over: str, values: Mapping[str, np.ndarray]) -> dict[str, Any]:

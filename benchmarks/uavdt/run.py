@@ -15,7 +15,9 @@ from benchmarks.errors import InputError
 from benchmarks.files import sha256_of
 from benchmarks.uavdt.dataset import CLASSES, UavdtRoot, write_coco
 from benchmarks.uavdt.evaluation import evaluate
+from benchmarks.uavdt.intervals import interval
 from benchmarks.uavdt.options import Options
+from benchmarks.uavdt.scoring import OFFICIAL_IOU
 
 CONFIGS = Path(__file__).resolve().parents[2] / "third_party_configs" / "mmdet"
 CONFIG = {
@@ -39,7 +41,7 @@ def run(
     progress: bool = True,
     config: str | os.PathLike[str] | None = None,
 ) -> dict[str, Any]:
-    """Train on the training sequences, detect on the test sequences, score; return the metrics and what was run.
+    """Train on the training sequences, detect on the test sequences, score; return metrics, interval and what was run.
 
     ``config`` replaces the scale's own. ``out`` gets the annotation files, the snapshot, ``losses.jsonl`` and
     ``detections/Mxxxx.txt``; a run that finds its own snapshot there goes on from it. The score is read from the
@@ -64,11 +66,13 @@ def run(
     }
     runner = engine.train(config, checkpoint, out, changes, seed, progress=progress, launcher=launcher)
     reported = engine.test(runner)
-    scores = evaluate(data.ground_truth, out / "detections", list(data.test)).scores()
+    outcomes = evaluate(data.ground_truth, out / "detections", list(data.test))
+    scores = outcomes.scores()
     if reported["uavdt/AP"] != scores["AP"]:
         raise RuntimeError(f"the metric says AP {reported['uavdt/AP']}, the files it wrote say {scores['AP']}")
     return {
         "metrics": scores,
+        "interval": interval(list(outcomes.at[OFFICIAL_IOU].values())),
         "run": {
             "config": config.name,
             "config_sha256": sha256_of(config),

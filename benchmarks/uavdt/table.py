@@ -9,14 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from benchmarks import shapes
 from benchmarks.engines import mmdet as engine
 from benchmarks.errors import InputError
 from benchmarks.processes import is_first_process
 from benchmarks.records import fingerprint
-from benchmarks.tables import bootstrap
 from benchmarks.tables.benchmark import Benchmark, Launch
 from benchmarks.tables.jobs import Job, Setup, config_digest, expand
 from benchmarks.tables.table3 import TABLE
@@ -25,7 +22,6 @@ from benchmarks.uavdt.dataset import UavdtRoot, open_uavdt
 from benchmarks.uavdt.evaluation import PROTOCOL, evaluate
 from benchmarks.uavdt.pictures import attribute_panels, write_curves, write_frames
 from benchmarks.uavdt.run import CONFIG, run
-from benchmarks.uavdt.scoring import OFFICIAL_IOU, Outcome
 
 
 class Uavdt(Benchmark):
@@ -64,14 +60,8 @@ class Uavdt(Benchmark):
 
     def run(self, job: Job, folder: Path, launch: Launch) -> dict[str, Any]:
         """Train, detect, score; detections stay in ``folder/detections``."""
-        first = is_first_process()
-        result = run(
-            job.checkpoint, self.data, folder, job.scale, self.options, job.seed, launch.launcher, launch.devices, first
-        )
-        if first:
-            outcomes = evaluate(self.data.ground_truth, folder / "detections", list(self.data.test)).at[OFFICIAL_IOU]
-            result["interval"] = interval(list(outcomes.values()))
-        return result
+        how = (launch.launcher, launch.devices, is_first_process())
+        return run(job.checkpoint, self.data, folder, job.scale, self.options, job.seed, *how)
 
     def device(self) -> str:
         """mmdet's."""
@@ -95,28 +85,3 @@ def open_data(data_root: str | os.PathLike[str], scale: str) -> UavdtRoot:
     if scale == "mini" and not any((Path(data_root) / name).is_dir() for name in ("uavdt", "UAV-benchmark-M")):
         shapes.write_uavdt(data_root)
     return open_uavdt(data_root, whole=scale == "paper")
-
-
-def interval(outcomes: list[Outcome]) -> dict[str, Any]:
-    """A record's ``interval`` of AP over sequences: the frames of one are too much alike to count as drawn freely."""
-    return bootstrap.interval("sequences", len(outcomes), lambda drawn: {"AP": resampled(outcomes, drawn)})
-
-
-def resampled(outcomes: list[Outcome], drawn: np.ndarray) -> np.ndarray:
-    """The official AP in percent, ``[R]``, for sequences drawn ``[R, sequences]`` times each.
-
-    Detections are sorted once; a drawn sequence's have its weight. Recall rises at hits alone.
-    """
-    scores = np.concatenate([outcome.scores for outcome in outcomes])
-    order = np.argsort(-scores, kind="stable")
-    hits = np.concatenate([outcome.hits for outcome in outcomes])[order]
-    sequence = np.repeat(np.arange(len(outcomes)), [len(outcome.scores) for outcome in outcomes])[order]
-    truths = drawn @ np.array([len(outcome.found) for outcome in outcomes])
-    at = np.flatnonzero(hits)
-    found = np.zeros(len(drawn))
-    for index, weights in enumerate(drawn):
-        weight = weights[sequence]
-        tp, said = np.cumsum(weight[at]), np.cumsum(weight)[at]
-        precision = np.maximum.accumulate((tp / np.maximum(said, 1))[::-1])[::-1]
-        found[index] = 100 * float((weight[at] * precision).sum()) / max(1, truths[index])
-    return found

@@ -1,21 +1,27 @@
-"""How much processor time does the bootstrap of COCO's scores take at COCO's size? Synthetic boxes and masks.
+"""How dear is the bootstrap of COCO's scores beside the scoring itself? Synthetic boxes and masks, processor time.
 
-python tests/performance/coco_intervals.py --images 5000 --detections 100
+python tests/performance/coco_intervals.py                            # COCO's size
+python tests/performance/coco_intervals.py --images 300 --repeats 3
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from pycocotools import mask as rle
 
-from benchmarks.coco.intervals import interval
-from benchmarks.coco.scoring import score
+from benchmarks.coco import intervals
+from benchmarks.tables import bootstrap
+
+#: What there is beside scoring: pycocotools' matches gathered, and drawn again.
+MATCHES, INTERVAL = intervals.matches, bootstrap.interval
 
 
 def rectangle(box: np.ndarray) -> list[list[float]]:
@@ -54,26 +60,43 @@ def synthetic(images: int, detections: int, categories: int, rng: np.random.Gene
     return truth, found
 
 
+class Clock:
+    """Processor time that a function takes, all calls together."""
+
+    def __init__(self, function: Callable) -> None:
+        self.function, self.seconds = function, 0.0
+
+    def __call__(self, *args, **kwargs):
+        start = time.process_time()
+        result = self.function(*args, **kwargs)
+        self.seconds += time.process_time() - start
+        return result
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=5000)
     parser.add_argument("--detections", type=int, default=100)
     parser.add_argument("--categories", type=int, default=80)
+    parser.add_argument("--repeats", type=int, default=1)
     args = parser.parse_args()
     truth, found = synthetic(args.images, args.detections, args.categories, np.random.default_rng(0))
+    scoring, bootstrapping = [], []
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "truth.json"
         file.write_text(json.dumps(truth))
-        start = time.process_time()
-        scores = score(file, found)
-        scored = time.process_time()
-        bounds = interval(file, found)
-        ended = time.process_time()
-    print(
-        f"{args.images} images, {len(found)} detections: score {scored - start:.1f} s, interval {ended - scored:.1f} s"
-    )
-    for name, (low, high) in bounds["values"].items():
-        print(f"  {name:10s} {scores[name]:6.2f} [{low:.2f}, {high:.2f}]")
+        for _ in range(args.repeats):
+            whole = Clock(intervals.score_with_interval)
+            parts = Clock(MATCHES), Clock(INTERVAL)
+            intervals.matches, bootstrap.interval = parts
+            result = whole(file, found)
+            bootstrapping.append(sum(part.seconds for part in parts))
+            scoring.append(whole.seconds - bootstrapping[-1])
+    scores, bounds = statistics.median(scoring), statistics.median(bootstrapping)
+    print(f"{args.images} images, {len(found)} detections, {result['interval']['resamples']} resamples")
+    print(f"scores {scores:.1f} s, their intervals {bounds:.1f} s more: {bounds / scores:.3f} of it")
+    for name, (low, high) in result["interval"]["values"].items():
+        print(f"  {name:10s} {result['metrics'][name]:6.2f} [{low:.2f}, {high:.2f}]")
 
 
 if __name__ == "__main__":
