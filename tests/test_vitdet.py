@@ -142,6 +142,31 @@ def test_table_1s_configs_build_at_tiny_width(tmp_path, config, patch, heads):
 VITDETS = ["mask_rcnn_vitdet_b16_100ep_coco", "mask_rcnn_vitdet_b16_relpos_100ep_coco"]
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("config", ["mask_rcnn_vit_fpn_1x_coco", *VITDETS])
+def test_the_heads_see_what_the_boxes_hold(tmp_path, config, layout):
+    from torchvision.ops import roi_align
+
+    model, _ = mmdet_model(config, write_tiny(tmp_path, image_size=128))
+    boxes = torch.tensor([[0.0, 8, 8, 30, 40], [1, 50, 20, 100, 90], [1, 60, 60, 64, 66]])  # all of the finest level
+    with torch.inference_mode():
+        maps = model.eval().extract_feat(torch.randn(2, 3, 128, 128))
+        regions = model.roi_head.mask_roi_extractor([m.contiguous(memory_format=layout) for m in maps[:4]], boxes)
+        assert torch.allclose(regions, roi_align(maps[0], boxes, 14, 1 / 4, 0, True), atol=1e-5)
+        # As the detector calls it, with whatever layout its own neck made.
+        regions = model.roi_head.bbox_roi_extractor(maps[:4], boxes)
+        assert torch.allclose(regions, roi_align(maps[0], boxes, 7, 1 / 4, 0, True), atol=1e-5)
+
+
+@pytest.mark.parametrize("config", sorted(path.stem for path in (CONFIGS / "mmdet").glob("*_rcnn_*.py")))
+def test_every_detector_has_the_safe_extractor(config):
+    pytest.importorskip("mmdet", reason="needs mmdet")
+    from mmengine.config import Config
+
+    head = Config.fromfile(str(CONFIGS / "mmdet" / f"{config}.py")).model.roi_head
+    assert {value.type for name, value in head.items() if name.endswith("roi_extractor")} == {"Regions"}
+
+
 @pytest.mark.parametrize("config", VITDETS)
 def test_vitdets_configs_build_and_decay_by_layer(tmp_path, config):
     model, found = mmdet_model(config, write_tiny(tmp_path))
@@ -252,6 +277,8 @@ def test_the_pyramid_is_detectron2s():
 @pytest.mark.parametrize("config", VITDETS)
 def test_the_detectors_of_both_engines_are_one(tmp_path, config):
     pytest.importorskip("detectron2.modeling", reason="needs detectron2")
+    from detectron2.structures import Boxes
+
     from benchmarks.engines import detectron2 as engine
     from benchmarks.engines.detectron2_names import to_detectron2, to_mmdet
     from benchmarks.engines.mmdet_vitdet import parameter_settings
@@ -282,7 +309,7 @@ def test_the_detectors_of_both_engines_are_one(tmp_path, config):
         found[there] = (pytest.approx(1e-4 * factor), 0.1 if decays else 0.0)
     assert expected == found
 
-    # What they compute: pyramid, proposals' logits, and both heads on the same regions.
+    # What they compute: pyramid, proposals' logits, regions, and both heads on the same regions.
     theirs.load_state_dict(state, strict=False)
     images = torch.randn(1, 3, 128, 128)
     with torch.inference_mode():
@@ -292,8 +319,17 @@ def test_the_detectors_of_both_engines_are_one(tmp_path, config):
         logits, deltas = theirs.proposal_generator.rpn_head(list(others.values()))
         assert all(difference(m, o) < 1e-4 for m, o in zip(mine[0], logits, strict=True))
         assert all(difference(m, o) < 1e-4 for m, o in zip(mine[1], deltas, strict=True))
-        regions = torch.randn(3, 256, 7, 7)
+        # Through all of the pyramid's levels, one region across the border.
+        sides = [[8, 8, 30, 40], [10, 20, 120, 110], [-20, 5, 90, 300], [60, 60, 64, 66], [0, 0, 500, 400]]
+        sides = torch.tensor(sides, dtype=torch.float32)
         heads = theirs.roi_heads
+        for extractor, pooler in (
+            (ours.roi_head.bbox_roi_extractor, heads.box_pooler),
+            (ours.roi_head.mask_roi_extractor, heads.mask_pooler),
+        ):
+            mine = extractor(maps[:4], torch.cat([torch.zeros(5, 1), sides], 1))
+            assert difference(mine, pooler(list(others.values())[:4], [Boxes(sides)])) < 1e-4
+        regions = torch.randn(3, 256, 7, 7)
         for m, o in zip(ours.roi_head.bbox_head(regions), heads.box_predictor(heads.box_head(regions)), strict=True):
             assert difference(m, o) < 1e-4
         regions = torch.randn(3, 256, 14, 14)

@@ -75,8 +75,6 @@ def schedule_changes(schedule: Schedule) -> dict[str, Any]:
         changes["optim_wrapper.type"] = "Bf16OptimWrapper"
     if schedule.precision != "fp32":
         changes["model.rpn_head.type"] = "PreciseRPN"
-        for extractor in ("bbox_roi_extractor", "mask_roi_extractor"):
-            changes[f"model.roi_head.{extractor}.type"] = "PreciseRegions"
     return changes
 
 

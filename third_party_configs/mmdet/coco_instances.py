@@ -12,6 +12,7 @@ custom_imports = dict(
         "benchmarks.engines.mmdet_backbone",
         "benchmarks.engines.mmengine_hooks",
         "benchmarks.engines.mmdet_precision",
+        "benchmarks.engines.mmdet_regions",
         "benchmarks.engines.mmdet_replay",
         "benchmarks.engines.mmdet_vitdet",
     ]

@@ -14,6 +14,7 @@ custom_imports = dict(
     imports=[
         "benchmarks.engines.mmdet_backbone",
         "benchmarks.engines.mmengine_hooks",
+        "benchmarks.engines.mmdet_regions",
         "benchmarks.engines.mmdet_uavdt",
     ]
 )
@@ -22,7 +23,7 @@ default_scope = "mmdet"
 model = dict(
     backbone=dict(_delete_=True, type="CanonicalViT", checkpoint="", drop_path_rate=0.05, frozen=False),
     neck=dict(in_channels=[384] * 4),
-    roi_head=dict(bbox_head=dict(num_classes=3)),
+    roi_head=dict(bbox_roi_extractor=dict(type="Regions"), bbox_head=dict(num_classes=3)),
     train_cfg=dict(rcnn=dict(assigner=dict(match_low_quality=True))),
     test_cfg=dict(rcnn=dict(score_thr=0.001, max_per_img=500)),
 )

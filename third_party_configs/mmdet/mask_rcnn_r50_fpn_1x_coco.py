@@ -19,6 +19,7 @@ _norm = dict(type="SyncBN", requires_grad=True)
 model = dict(
     backbone=dict(_delete_=True, type="CanonicalResNet", checkpoint="", norm="SyncBN", frozen=False),
     neck=dict(norm_cfg=_norm),
+    roi_head=dict(bbox_roi_extractor=dict(type="Regions"), mask_roi_extractor=dict(type="Regions")),
 )
 train_dataloader = dict(
     dataset=dict(

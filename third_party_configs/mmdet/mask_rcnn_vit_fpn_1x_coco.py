@@ -19,6 +19,7 @@ model = dict(
     # num_heads None: the checkpoint's own.
     backbone=dict(_delete_=True, type="CanonicalViT", checkpoint="", num_heads=None, drop_path_rate=0.05, frozen=False),
     neck=dict(in_channels=[384] * 4),
+    roi_head=dict(bbox_roi_extractor=dict(type="Regions"), mask_roi_extractor=dict(type="Regions")),
 )
 
 # Shorter side 480 ... 800, longer side at most 1333; every second image is cropped before, to sides of 384 ... 600.

@@ -38,6 +38,8 @@ model = dict(
     neck=dict(_delete_=True, type="SimplePyramidNeck", in_channels=768, patch=16, out_channels=256),
     rpn_head=dict(num_convs=2),
     roi_head=dict(
+        bbox_roi_extractor=dict(type="Regions"),
+        mask_roi_extractor=dict(type="Regions"),
         bbox_head=dict(type="Shared4Conv1FCBBoxHead", norm_cfg=_norm),
         mask_head=dict(norm_cfg=_norm),
     ),
