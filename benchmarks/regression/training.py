@@ -44,19 +44,19 @@ def knn(setting: Setting, checkpoint: Path, out: Path, seed: int) -> tuple[Path,
 
 
 def coco(setting: Setting, checkpoint: Path, out: Path, seed: int) -> tuple[Path, str, float]:
-    """40 updates of Mask R-CNN FPN."""
+    """150 updates of Mask R-CNN FPN."""
     return _detect(setting, checkpoint, out, seed, CONFIGS / "mask_rcnn.py")
 
 
 def vitdet(setting: Setting, checkpoint: Path, out: Path, seed: int) -> tuple[Path, str, float]:
-    """40 updates of ViTDet."""
+    """150 updates of ViTDet."""
     return _detect(setting, checkpoint, out, seed, MMDET / "mask_rcnn_vitdet_mini.py")
 
 
 def _detect(setting: Setting, checkpoint: Path, out: Path, seed: int, config: Path) -> tuple[Path, str, float]:
     data = open_coco(setting.data("coco"))
-    found = run_coco(checkpoint, data.path, out, config, iterations=40, seed=seed, progress=False)
-    return data.path, "bbox AP50", found["metrics"]["bbox/AP50"]
+    found = run_coco(checkpoint, data.path, out, config, iterations=150, seed=seed, progress=False)
+    return data.path, "segm AP50", found["metrics"]["segm/AP50"]
 
 
 def uavdt(setting: Setting, checkpoint: Path, out: Path, seed: int) -> tuple[Path, str, float]:
