@@ -334,3 +334,17 @@ def test_the_detectors_of_both_engines_are_one(tmp_path, config):
             assert difference(m, o) < 1e-4
         regions = torch.randn(3, 256, 14, 14)
         assert difference(ours.roi_head.mask_head(regions), heads.mask_head.layers(regions)) < 1e-4
+
+
+def test_detectron2_trains_and_is_scored(tmp_path):
+    pytest.importorskip("detectron2.modeling", reason="needs detectron2")
+    from benchmarks.coco.run_detectron2 import run
+
+    shapes.write_coco(tmp_path, train_images=4, val_images=2, size=64, seed=0)
+    config = CONFIGS / "detectron2" / "mask_rcnn_vitdet_mini.py"
+    options = Options(per_device=2, updates=2)
+    found = run(write_tiny(tmp_path), tmp_path / "coco", tmp_path / "out", config, options=options, progress=False)
+    assert found["run"]["schedule"]["accumulation"] == 2
+    assert 0 <= found["metrics"]["segm/AP"] <= 100
+    with pytest.raises(InputError, match="patch size 8"):
+        run(write_tiny(tmp_path, patch_size=8), tmp_path / "coco", tmp_path / "out", config, progress=False)

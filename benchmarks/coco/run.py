@@ -109,10 +109,11 @@ def check_fit(
 ) -> None:
     """:class:`InputError` where a checkpoint is not of the kind, patch size, ... that an experiment is for.
 
-    ``expects`` gives one value for a fact, or a tuple of those that will do.
+    ``expects`` gives one value for a fact, or several that will do.
     """
     for fact, value in expects.items():
-        own, known = getattr(architecture, fact, None), value if isinstance(value, (tuple, list)) else (value,)
+        # LazyConfig's tuples are no tuples.
+        own, known = getattr(architecture, fact, None), (value,) if isinstance(value, (str, int)) else tuple(value)
         if own not in known:
             name = fact.replace("_", " ")
             raise InputError(
