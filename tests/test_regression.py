@@ -40,7 +40,7 @@ def regression(folder, tmp_path):
     return run
 
 
-@pytest.mark.parametrize("cases", ["davis", "coco"])
+@pytest.mark.parametrize("cases", ["davis", "coco", "vitdet"])
 def test_nothing_moved(regression, cases):
     code, printed, report = regression(cases)
     assert code == 0, printed
@@ -129,6 +129,15 @@ def no_final_norm(patch):
     patch.setattr(HouseViT, "patch_tokens", raw)
 
 
+def scrambled_maps(patch):
+    """The pyramid's channels-last maps reach mmcv's operator as they are."""
+    from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
+
+    from benchmarks.engines.mmdet_regions import Regions
+
+    patch.setattr(Regions, "forward", SingleRoIExtractor.forward)
+
+
 def _in_config(patch, key, value):
     from benchmarks.coco import run
 
@@ -146,12 +155,13 @@ FAULTS = [
     (bgr_in_the_engine, "coco", ("bbox AP", "segm AP")),
     (fewer_detections, "coco", ("bbox AP", "segm AP")),
     (mask_threshold, "coco", ("segm AP50", "segm AP75")),
+    (scrambled_maps, "vitdet", ("bbox AP", "segm AP")),
 ]
 
 
 @pytest.mark.parametrize(("fault", "case", "scores"), FAULTS, ids=[fault.__name__ for fault, *_ in FAULTS])
 def test_a_fault_is_caught(regression, monkeypatch, fault, case, scores):
-    if case == "coco":
+    if case != "davis":
         pytest.importorskip("mmcv.ops", reason="needs mmcv with its operators")
         import mmdet.evaluation  # noqa: F401 (registers what the faults patch)
     fault(monkeypatch)
@@ -333,7 +343,7 @@ def test_patch_16_sees_the_half_size_picture(tmp_path):
 def test_what_is_kept_in_the_repository_is_small_and_complete():
     files = sorted(WEIGHTS.iterdir())
     assert [file.name for file in files] == sorted(inference.STORED.values())
-    assert sum(file.stat().st_size for file in files) <= 4 << 20
+    assert sum(file.stat().st_size for file in files) <= 5 << 20
     tiers = read_expected(EXPECTED)["tiers"]
     assert set(tiers["inference"]) == set(inference.CASES)
     assert set(tiers.get("training", {})) <= set(training.CASES)

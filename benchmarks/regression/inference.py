@@ -15,13 +15,18 @@ from benchmarks.davis.protocol import MINI
 from benchmarks.davis.run import evaluate_checkpoint as run_davis
 from benchmarks.knn.run import evaluate_checkpoint as run_knn
 from benchmarks.regression.heads import place_snapshot
-from benchmarks.regression.setting import CONFIGS, Malformed, Measured, Setting
+from benchmarks.regression.setting import CONFIGS, DETECTORS_ON_COCO, Malformed, Measured, Setting
 from benchmarks.uavdt.dataset import CLASSES, open_uavdt
 from benchmarks.uavdt.options import SCALES as DETECTORS
 from benchmarks.uavdt.run import run as run_uavdt
 
 #: Case -> file of its stored part in the folder of weights.
-STORED = {"coco": "mask_rcnn.safetensors", "uavdt": "faster_rcnn.safetensors", "ade20k": "semantic_fpn.safetensors"}
+STORED = {
+    "coco": "mask_rcnn.safetensors",
+    "vitdet": "mask_rcnn_vitdet.safetensors",
+    "uavdt": "faster_rcnn.safetensors",
+    "ade20k": "semantic_fpn.safetensors",
+}
 
 #: Neighbours that vote; the world has fewer features than ImageNet.
 KS = (10, 20, 100)
@@ -49,10 +54,18 @@ def knn(setting: Setting) -> Measured:
 
 def coco(setting: Setting) -> Measured:
     """Mask R-CNN FPN with stored heads."""
-    data, out, stored = open_coco(setting.data("coco")), setting.fresh("coco"), setting.weights / STORED["coco"]
+    return _detect(setting, "coco")
+
+
+def vitdet(setting: Setting) -> Measured:
+    """ViTDet with stored pyramid and heads."""
+    return _detect(setting, "vitdet")
+
+
+def _detect(setting: Setting, case: str) -> Measured:
+    data, out, stored = open_coco(setting.data("coco")), setting.fresh(case), setting.weights / STORED[case]
     place_snapshot(stored, out, data.classes, step=1)
-    config = CONFIGS / "mask_rcnn.py"
-    found = run_coco(setting.checkpoint, data.path, out, config, iterations=1, progress=False)
+    found = run_coco(setting.checkpoint, data.path, out, DETECTORS_ON_COCO[case], iterations=1, progress=False)
     return Measured(detection_scores(found["metrics"]), data.path, (setting.checkpoint, stored), found["run"])
 
 
@@ -78,7 +91,7 @@ def ade20k(setting: Setting) -> Measured:
     return Measured(scores, folder, (setting.checkpoint, stored), found["run"])
 
 
-CASES = {"davis": davis, "knn": knn, "coco": coco, "uavdt": uavdt, "ade20k": ade20k}
+CASES = {run.__name__: run for run in (davis, knn, coco, vitdet, uavdt, ade20k)}
 
 
 def detection_scores(metrics: dict[str, float | None]) -> dict[str, float]:

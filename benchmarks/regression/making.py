@@ -16,15 +16,18 @@ from benchmarks.coco.run import run as run_coco
 from benchmarks.errors import InputError
 from benchmarks.regression.heads import keep_trained_part
 from benchmarks.regression.inference import STORED
-from benchmarks.regression.setting import CONFIGS, Setting
+from benchmarks.regression.setting import CONFIGS, DETECTORS_ON_COCO, Setting
 from benchmarks.uavdt.dataset import CLASSES, open_uavdt
 from benchmarks.uavdt.options import SCALES as DETECTORS
 from benchmarks.uavdt.run import run as run_uavdt
 
 
-def _coco(setting: Setting, out: Path) -> tuple[tuple[str, ...], dict[str, Any]]:
-    data, config = open_coco(setting.data("coco")), CONFIGS / "mask_rcnn.py"
-    return data.classes, run_coco(setting.checkpoint, data.path, out, config, iterations=500)
+def _detector(case: str) -> Callable[[Setting, Path], tuple[tuple[str, ...], dict[str, Any]]]:
+    def make(setting: Setting, out: Path) -> tuple[tuple[str, ...], dict[str, Any]]:
+        data = open_coco(setting.data("coco"))
+        return data.classes, run_coco(setting.checkpoint, data.path, out, DETECTORS_ON_COCO[case], iterations=500)
+
+    return make
 
 
 def _uavdt(setting: Setting, out: Path) -> tuple[tuple[str, ...], dict[str, Any]]:
@@ -40,7 +43,7 @@ def _ade20k(setting: Setting, out: Path) -> tuple[tuple[str, ...], dict[str, Any
 
 
 _MAKERS: dict[str, Callable[[Setting, Path], tuple[tuple[str, ...], dict[str, Any]]]] = {
-    "coco": _coco,
+    **{case: _detector(case) for case in DETECTORS_ON_COCO},
     "uavdt": _uavdt,
     "ade20k": _ade20k,
 }
@@ -53,7 +56,7 @@ def make_weights(setting: Setting, names: list[str]) -> list[str]:
         raise InputError(f"--only {unknown[0]}: nothing is stored for it; weights are made for {', '.join(_MAKERS)}")
     lines = []
     making = dataclasses.replace(setting, tier="making")
-    for name in names or (["coco"] if setting.coco else list(_MAKERS)):
+    for name in names or list(DETECTORS_ON_COCO if setting.coco else _MAKERS):
         folder, target = making.fresh(name), setting.weights / STORED[name]
         classes, found = _MAKERS[name](making, folder)
         keep_trained_part(folder, target, classes, f"ci_regression.py --make-weights on {setting.checkpoint.name}")

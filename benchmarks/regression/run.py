@@ -30,15 +30,14 @@ from benchmarks.regression.expected import (
     replace,
     store,
 )
-from benchmarks.regression.setting import ROOM, Measured, Setting
+from benchmarks.regression.setting import DETECTORS_ON_COCO, ROOM, Measured, Setting
 from benchmarks.regression.worlds import identity
 
 TIERS = {"instant": instant.CASES, "inference": inference.CASES, "training": training.CASES}
 EXPECTED = ROOM / "expected.json"
 SHAPES = "shapes world"
 
-#: Cases that run on COCO data, the user's own too, and those that need an engine.
-ON_COCO = ("coco", "vitdet")
+#: Cases that need an engine.
 _ENGINES = {"coco": require_mmdet, "vitdet": require_mmdet, "uavdt": require_mmdet, "ade20k": require_mmseg}
 
 
@@ -58,7 +57,7 @@ class Outcome:
 
 def choose(tier: str, only: Sequence[str], own_coco: bool) -> list[str]:
     """The cases to run; :class:`InputError` for a name that is none, or where an engine is missing."""
-    there = [name for name in TIERS[tier] if not own_coco or name in ON_COCO]
+    there = [name for name in TIERS[tier] if not own_coco or name in DETECTORS_ON_COCO]
     unknown = [name for name in only if name not in there]
     if unknown:
         where = f"tier {tier}" + (" with --coco-root" if own_coco else "")

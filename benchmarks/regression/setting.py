@@ -13,6 +13,8 @@ from benchmarks.regression.worlds import world_set
 
 ROOM = Path(__file__).parent
 CONFIGS = ROOM / "configs"
+#: Case -> its detector; these run on the user's own COCO too.
+DETECTORS_ON_COCO = {"coco": CONFIGS / "mask_rcnn.py", "vitdet": CONFIGS / "mask_rcnn_vitdet.py"}
 WEIGHTS = ROOM / "weights"
 
 

@@ -13,13 +13,12 @@ from benchmarks.ade20k.dataset import open_ade20k
 from benchmarks.ade20k.run import SCALES as SEGMENTERS
 from benchmarks.ade20k.run import run as run_ade20k
 from benchmarks.coco.dataset import open_coco
-from benchmarks.coco.run import CONFIGS as MMDET
 from benchmarks.coco.run import run as run_coco
 from benchmarks.controls import write_random_control
 from benchmarks.davis.protocol import MINI
 from benchmarks.davis.run import evaluate_checkpoint as run_davis
 from benchmarks.knn.run import evaluate_checkpoint as run_knn
-from benchmarks.regression.setting import CONFIGS, Measured, Setting
+from benchmarks.regression.setting import CONFIGS, DETECTORS_ON_COCO, Measured, Setting
 from benchmarks.uavdt.dataset import open_uavdt
 from benchmarks.uavdt.options import SCALES as DETECTORS
 from benchmarks.uavdt.run import run as run_uavdt
@@ -45,12 +44,12 @@ def knn(setting: Setting, checkpoint: Path, out: Path, seed: int) -> tuple[Path,
 
 def coco(setting: Setting, checkpoint: Path, out: Path, seed: int) -> tuple[Path, str, float]:
     """150 updates of Mask R-CNN FPN."""
-    return _detect(setting, checkpoint, out, seed, CONFIGS / "mask_rcnn.py")
+    return _detect(setting, checkpoint, out, seed, DETECTORS_ON_COCO["coco"])
 
 
 def vitdet(setting: Setting, checkpoint: Path, out: Path, seed: int) -> tuple[Path, str, float]:
     """150 updates of ViTDet."""
-    return _detect(setting, checkpoint, out, seed, MMDET / "mask_rcnn_vitdet_mini.py")
+    return _detect(setting, checkpoint, out, seed, DETECTORS_ON_COCO["vitdet"])
 
 
 def _detect(setting: Setting, checkpoint: Path, out: Path, seed: int, config: Path) -> tuple[Path, str, float]:
@@ -60,9 +59,9 @@ def _detect(setting: Setting, checkpoint: Path, out: Path, seed: int, config: Pa
 
 
 def uavdt(setting: Setting, checkpoint: Path, out: Path, seed: int) -> tuple[Path, str, float]:
-    """45 steps of Faster R-CNN FPN on UAVDT."""
+    """120 steps of Faster R-CNN FPN on UAVDT."""
     data = open_uavdt(setting.data("uavdt"), whole=False)
-    options = dataclasses.replace(DETECTORS["mini"], epochs=3)
+    options = dataclasses.replace(DETECTORS["mini"], epochs=8)
     config = CONFIGS / "faster_rcnn.py"
     found = run_uavdt(checkpoint, data, out, "mini", options, seed, progress=False, config=config)
     return data.path, "AP", found["metrics"]["AP"]
