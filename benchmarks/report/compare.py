@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from benchmarks.report.markup import Markup, join, json_block, tag
@@ -39,7 +40,9 @@ def overview(groups: Sequence[Group]) -> Markup:
 def section(groups: Sequence[Group]) -> Markup:
     """Two choices that the page's script fills a table from, and below it every number, which needs no script."""
     names = list(dict.fromkeys(name for group in groups for name in group.runs))
-    together = max(groups, key=lambda group: len(group.runs)).runs
+    # Chosen at first: two that have much in common.
+    often = Counter(name for group in groups for name in group.runs)
+    together = max(groups, key=lambda group: (max(map(often.__getitem__, group.runs)), len(group.runs))).runs
     first, second = next(iter(together)), list(together)[-1]
 
     def choice(identity: str, chosen: str) -> Markup:
