@@ -47,7 +47,7 @@ def ablation(
         noise_reason="assumed: nobody has published repeated runs",
         flags=flags,
         costs={"": Cost(224, "FLSL's README: 300 epochs in 3.5 days on 8 cards; a third of it")},
-        mini_minutes=1.5,
+        mini_minutes=0.8,
         settings=frozenset(setting.name for setting in (*settings, *mini)),
     )
     return Ablation(table, settings, mini)

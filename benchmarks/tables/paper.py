@@ -79,7 +79,7 @@ class Table:
     flags: tuple[str, ...] = ()  # what the paper contradicts itself in, beyond single rows
     version: int = 1  # of the protocol; raised when a change of ours moves scores, so that records before it are others
     costs: Mapping[str, Cost] = field(default_factory=dict)  # by backbone; "" is for any other
-    mini_minutes: float = 1.0  # of a job at scale mini on two cores, roughly
+    mini_minutes: float = 1.0  # of a job at scale mini on one core
     reported: str = "paper"  # whose numbers the rows are
     compares: Callable[[Mapping[str, Any]], bool] = lambda record: True  # may this record be held against a row?
     settings: frozenset[str] = frozenset()  # of an ablation: the names of its settings at every scale
@@ -92,7 +92,7 @@ class Table:
     def cost(self, scale: str, backbone: str) -> str:
         """What a job takes, in words."""
         if scale == "mini":
-            return f"about {self.mini_minutes:g} min on 2 cores"
+            return f"about {self.mini_minutes:g} min on a core"
         known = self.costs.get(backbone, self.costs.get("", Cost(None, "nobody has published a figure")))
         return f"{known.gpu_hours:,.0f} GPU-hours ({known.source})" if known.gpu_hours else f"GPU-hours: {known.source}"
 

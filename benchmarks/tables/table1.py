@@ -50,5 +50,5 @@ TABLE = Table(
         "RN50": Cost(52, "detectron2's model zoo: 90,000 steps of 0.261 s on 8 V100 cards"),
         "": Cost(None, "none published for a ViT; a ResNet-50 takes 52 on V100 cards, a ViT more"),
     },
-    mini_minutes=2.5,
+    mini_minutes=1.7,
 )  # fmt: skip

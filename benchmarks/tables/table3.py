@@ -26,5 +26,5 @@ TABLE = Table(
     noise=0.5,
     noise_reason="assumed: nobody has published repeated runs; on COCO it is 0.3",
     costs={"": Cost(None, "none published; 36,000 steps of 8 frames, where COCO's 1x has 90,000 of 16 images")},
-    mini_minutes=2.5,
+    mini_minutes=2.2,
 )
