@@ -61,7 +61,7 @@ def _detect(setting: Setting, checkpoint: Path, out: Path, seed: int, config: Pa
 def uavdt(setting: Setting, checkpoint: Path, out: Path, seed: int) -> tuple[Path, str, float]:
     """120 steps of Faster R-CNN FPN on UAVDT."""
     data = open_uavdt(setting.data("uavdt"), whole=False)
-    options = dataclasses.replace(DETECTORS["mini"], epochs=8)
+    options = dataclasses.replace(DETECTORS["mini"], epochs=4)
     config = CONFIGS / "faster_rcnn.py"
     found = run_uavdt(checkpoint, data, out, "mini", options, seed, progress=False, config=config)
     return data.path, "AP", found["metrics"]["AP"]

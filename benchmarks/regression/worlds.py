@@ -34,7 +34,8 @@ WORLDS: dict[str, dict[str, dict[str, Any]]] = {
         "coco": {"train_images": 100, "val_images": 20, "size": 160},
         "davis": {"train_sequences": 0, "val_sequences": 4, "frames": 12, "height": 192, "width": 320},
         "imagenet": {"train_per_class": 20, "val_per_class": 10},
-        "uavdt": {"sequences": _AERIAL, "frames": 30, "height": 288, "width": 512},
+        # One training sequence is learned by heart: after 120 steps the control was below random weights.
+        "uavdt": {"sequences": ("M0101", "M0201", "M0301", *_AERIAL[1:]), "frames": 20, "height": 288, "width": 512},
         "ade20k": {"train_images": 100, "val_images": 30, "size": 160},
     },
     # What the stored detectors and the segmenter were trained on: tools/ci_regression.py --make-weights.
