@@ -261,6 +261,11 @@ def test_tolerances_of_short_trainings_are_the_spread_over_seeds(quick, tmp_path
     assert "--seeds takes 3 or more" in quick({"coco": scores}, "--update", "--seeds", 0, 1, tier="training").stderr
 
 
+def test_scores_that_no_fault_can_move_are_said_to_be_so(quick):
+    assert "no score reaches 1 point" in quick({"coco": {"AP": 0.3, "AP50": 0.9}}, "--update").stdout
+    assert "no score reaches" not in quick({"coco": {"AP": 0.3, "AP50": 1.0}}, "--update").stdout
+
+
 def test_other_data_and_other_weights_are_named():
     measured = {"data": {"sha256": "b" * 64}, "weights": {"w": "c"}, "scores": {"AP": {"value": 1.0, "tolerance": 0.1}}}
     entry, _ = replace(None, measured, SINCE)
