@@ -8,7 +8,7 @@ parameter trained, with the paper's layer decay.
 
 _base_ = "./mask_rcnn_vitdet_b16_100ep_coco.py"
 
-recipe = dict(_delete_=True, batch=2, updates=500, drops=(420, 470), warm_up=30, learning_rate=5e-4, precision="bf16")
+recipe = dict(_delete_=True, batch=2, updates=330, drops=(277, 310), warm_up=30, learning_rate=5e-4, precision="bf16")
 
 channels = 128
 size = 320
