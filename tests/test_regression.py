@@ -199,10 +199,7 @@ def quick(tmp_path, monkeypatch):
     """Run the tool with cases of the given results and its own file of stored values."""
 
     def run(cases, *arguments, tier="inference"):
-        for name in list(TIERS[tier]):
-            monkeypatch.delitem(TIERS[tier], name)
-        for name, scores in cases.items():
-            monkeypatch.setitem(TIERS[tier], name, fake(scores))
+        monkeypatch.setitem(TIERS, tier, {name: fake(scores) for name, scores in cases.items()})
         expected = ("--expected", tmp_path / "expected.json", "--out", tmp_path / "out", "--tier", tier)
         return run_tool("ci_regression.py", *expected, *arguments)
 
