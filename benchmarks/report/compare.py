@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from collections.abc import Sequence
 
@@ -32,9 +33,14 @@ def overview(groups: Sequence[Group]) -> Markup:
                 cells.append(cell(spread(values, factor), mean, class_="number"))
             rows.append(tag("tr", *cells))
         if rows:
-            headings = ["checkpoint", *(join([h, tag("small", group.title)]) for group, h, *_ in columns)]
+            headings = ["checkpoint", *(join([h, _short(group.title)]) for group, h, *_ in columns)]
             blocks.append(tag("h3", title) + sortable(headings, rows, "mean ± standard deviation over runs"))
     return join(blocks)
+
+
+def _short(title: str) -> Markup:
+    """A column's head has no room for a protocol that explains itself; the whole is what a pointer shows."""
+    return tag("small", textwrap.shorten(title, 60, placeholder=" ..."), title=title)
 
 
 def section(groups: Sequence[Group]) -> Markup:
