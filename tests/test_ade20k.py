@@ -14,9 +14,9 @@ from tables_in_process import run_table
 
 from benchmarks import shapes
 from benchmarks.ade20k.dataset import open_ade20k
+from benchmarks.ade20k.intervals import resampled
 from benchmarks.ade20k.run import Options, config_file, run
-from benchmarks.ade20k.scoring import confusion, score_folder, scores
-from benchmarks.ade20k.table import resampled
+from benchmarks.ade20k.scoring import count, count_folder, scores
 from benchmarks.checkpoints.card import Architecture
 from benchmarks.controls import write_random_control
 from benchmarks.errors import InputError
@@ -48,7 +48,7 @@ def test_a_run_trains_predicts_and_scores_what_it_wrote(root, control, tmp_path)
     losses = [json.loads(line) for line in (folder / "losses.jsonl").read_text().splitlines()]
     assert [line["iteration"] for line in losses] == [1, 2]
     (record,) = (json.loads(path.read_text()) for path in (out / "records").glob("*.json"))
-    assert record["metrics"] == score_folder(data, folder / "predictions")
+    assert record["metrics"] == scores(count_folder(data, folder / "predictions").sum(axis=0), data.classes)
     assert record["run"]["recipe"] == "corrected"
     assert set(record["metrics"]["per_class"]) == set(data.classes)
     low, high = record["interval"]["values"]["aAcc"]
@@ -103,7 +103,7 @@ def test_the_recipes_differ_in_levels_and_in_what_decays(control):
 def test_scores_against_counting():
     truth = np.array([[1, 1, 2, 0], [2, 2, 3, 0]], np.uint8)
     found = np.array([[1, 2, 2, 4], [2, 1, 3, 1]], np.uint8)
-    result = scores(confusion(truth, found, 4), ("a", "b", "c", "d"))
+    result = scores(count(truth, found, 4), ("a", "b", "c", "d"))
     assert result["per_class"]["a"] == {"IoU": pytest.approx(100 / 3), "Acc": 50.0}
     assert result["per_class"]["b"] == {"IoU": 50.0, "Acc": pytest.approx(200 / 3)}
     assert result["per_class"]["c"] == {"IoU": 100.0, "Acc": 100.0}
@@ -114,12 +114,13 @@ def test_scores_against_counting():
 
 def test_resampled_images_score_as_the_images_themselves():
     rng = np.random.default_rng(0)
-    images = [rng.integers(0, 9, (3, 3)) for _ in range(4)]
-    per_image = np.array([(np.diag(c), c.sum(1), c.sum(0)) for c in images], float)
+    images = [rng.integers(1, 4, (2, 5, 6)) for _ in range(4)]
+    per_image = np.stack([count(*image, 3) for image in images])
     drawn = np.array([[1, 1, 1, 1], [0, 3, 1, 0]])
     found = resampled(per_image, drawn)
     for index, row in enumerate(drawn):
-        expected = scores(sum(n * c for n, c in zip(row, images, strict=True)), ("a", "b", "c"))
+        whole = np.concatenate([image for n, image in zip(row, images, strict=True) for _ in range(n)], axis=1)
+        expected = scores(count(*whole, 3), ("a", "b", "c"))
         assert {name: values[index] for name, values in found.items()} == pytest.approx(
             {name: expected[name] for name in ("mIoU", "mAcc", "aAcc")}
         )

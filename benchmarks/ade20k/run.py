@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.ade20k.dataset import Ade20kRoot
-from benchmarks.ade20k.scoring import score_folder
+from benchmarks.ade20k.intervals import interval
+from benchmarks.ade20k.scoring import count_folder, scores
 from benchmarks.checkpoints.canonical import read_canonical
 from benchmarks.checkpoints.card import ResNetArchitecture
 from benchmarks.engines import mmseg as engine
@@ -60,7 +61,7 @@ def run(
     progress: bool = True,
     config: str | os.PathLike[str] | None = None,
 ) -> dict[str, Any]:
-    """Train on ``training``, predict ``validation``, score the predicted files; return metrics and what was run.
+    """Train on ``training``, predict ``validation``, score its files; return metrics, interval and what was run.
 
     ``out`` gets the snapshot, ``losses.jsonl`` and ``predictions/STEM.png``; a run that finds its own snapshot there
     goes on from it. ``config`` replaces the scale's and the recipe's, ``frozen`` the config's. Raises
@@ -78,12 +79,14 @@ def run(
         changes["model.backbone.frozen"] = frozen
     runner = engine.train(config, checkpoint, out, changes, seed, progress=progress, launcher=launcher)
     reported = engine.test(runner)
-    metrics = score_folder(data, out / "predictions")
+    per_image = count_folder(data, out / "predictions")
+    metrics = scores(per_image.sum(axis=0), data.classes)
     for name in ("mIoU", "mAcc", "aAcc"):
         if metrics[name] is not None and abs(reported[name] - metrics[name]) > ROUNDING:
             raise RuntimeError(f"mmseg says {name} {reported[name]}, the files it wrote say {metrics[name]:.4f}")
     return {
         "metrics": metrics,
+        "interval": interval(per_image),
         "run": {
             "config": config.name,
             "config_sha256": hashlib.sha256(runner.cfg.dump().encode()).hexdigest(),

@@ -13,35 +13,37 @@ from benchmarks.data_check.pictures import decode_labels
 from benchmarks.errors import InputError
 
 
-def confusion(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """Pixels by true (row) and predicted (column) class, int64 ``[C, C]``; labels 1..C, unlabelled (0) left out."""
+def count(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Pixels hit, there and said of each class, int64 ``[3, C]``; labels 1..C, unlabelled (0) left out."""
     inside = truth > 0
-    index = (truth[inside].astype(np.int64) - 1) * classes + predicted[inside].astype(np.int64) - 1
-    return np.bincount(index, minlength=classes**2).reshape(classes, classes)
+    there, said = truth[inside].astype(np.int64) - 1, predicted[inside].astype(np.int64) - 1
+    return np.stack([np.bincount(labels, minlength=classes) for labels in (there[there == said], there, said)])
 
 
 def scores(counts: np.ndarray, names: tuple[str, ...]) -> dict[str, Any]:
-    """``mIoU``, ``mAcc``, ``aAcc`` and both per class, in percent, from :func:`confusion` summed over images.
+    """``mIoU``, ``mAcc``, ``aAcc`` and both per class, in percent, from :func:`count` summed over images.
 
     A class that is neither there nor predicted has no IoU, one that is not there no accuracy: None, and no part of the
     mean, as in mmseg.
     """
-    hit, there, said = np.diag(counts), counts.sum(1), counts.sum(0)
+    hit, there, said = counts
     union = there + said - hit
     iou = [100.0 * h / u if u else None for h, u in zip(hit.tolist(), union.tolist(), strict=True)]
     accuracy = [100.0 * h / t if t else None for h, t in zip(hit.tolist(), there.tolist(), strict=True)]
     return {
         "mIoU": _mean(iou),
         "mAcc": _mean(accuracy),
-        "aAcc": 100.0 * float(hit.sum()) / float(counts.sum()) if counts.sum() else None,
+        "aAcc": 100.0 * float(hit.sum()) / float(there.sum()) if there.sum() else None,
         "per_class": {name: {"IoU": i, "Acc": a} for name, i, a in zip(names, iou, accuracy, strict=True)},
     }
 
 
-def score_folder(data: Ade20kRoot, predictions: str | os.PathLike[str], split: str = "validation") -> dict[str, Any]:
-    """The :func:`scores` of ``predictions/STEM.png`` (labels 1..C) against a split."""
-    classes = len(data.classes)
-    counts = np.zeros((classes, classes), np.int64)
+def count_folder(data: Ade20kRoot, predictions: str | os.PathLike[str], split: str = "validation") -> np.ndarray:
+    """:func:`count` of ``predictions/STEM.png`` (labels 1..C) for each image of a split: int64 ``[images, 3, C]``.
+
+    :class:`InputError` for a prediction that is missing, broken, of another size or with other labels.
+    """
+    classes, counted = len(data.classes), []
     for stem in data.stems[split]:
         truth = decode_labels(data.labels(split, stem))
         file = Path(predictions) / f"{stem}.png"
@@ -55,8 +57,8 @@ def score_folder(data: Ade20kRoot, predictions: str | os.PathLike[str], split: s
             )
         if not 1 <= found.min() <= found.max() <= classes:
             raise InputError(f"{file} has labels {found.min()}..{found.max()}: predictions are 1..{classes}")
-        counts += confusion(truth, found, classes)
-    return scores(counts, data.classes)
+        counted.append(count(truth, found, classes))
+    return np.stack(counted)
 
 
 def _mean(values: list[float | None]) -> float | None:

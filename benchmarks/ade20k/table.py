@@ -9,19 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from benchmarks import shapes
 from benchmarks.ade20k.dataset import Ade20kRoot, open_ade20k
 from benchmarks.ade20k.pictures import write_predictions
 from benchmarks.ade20k.run import RECIPES, SCALES, Options, config_file, run
-from benchmarks.ade20k.scoring import confusion
-from benchmarks.data_check.pictures import decode_labels
 from benchmarks.engines import mmseg as engine
 from benchmarks.errors import InputError
 from benchmarks.processes import is_first_process
 from benchmarks.records import fingerprint
-from benchmarks.tables import bootstrap
 from benchmarks.tables.ade20k import TABLE
 from benchmarks.tables.benchmark import Benchmark, Launch
 from benchmarks.tables.jobs import Job, Setup, config_digest, expand
@@ -73,14 +68,8 @@ class Ade20k(Benchmark):
 
     def run(self, job: Job, folder: Path, launch: Launch) -> dict[str, Any]:
         """Train, predict, score; label maps stay in ``folder/predictions``."""
-        first = is_first_process()
-        result = run(
-            job.checkpoint, self.data, folder, job.scale, self.recipe, self.options, job.seed,
-            launch.launcher, launch.devices, progress=first,
-        )  # fmt: skip
-        if first:
-            result["interval"] = interval(self.data, folder / "predictions")
-        return result
+        how = (launch.launcher, launch.devices, is_first_process())
+        return run(job.checkpoint, self.data, folder, job.scale, self.recipe, self.options, job.seed, *how)
 
     def device(self) -> str:
         """mmengine's."""
@@ -99,25 +88,3 @@ def open_data(data_root: str | os.PathLike[str], scale: str) -> Ade20kRoot:
     if scale == "mini" and not any((Path(data_root) / name).is_dir() for name in ("ade20k", "ADEChallengeData2016")):
         shapes.write_world(data_root, "demo", 0, ("ade20k",))
     return open_ade20k(data_root)
-
-
-def interval(data: Ade20kRoot, predictions: Path) -> dict[str, Any]:
-    """A record's ``interval`` of mIoU, mAcc and aAcc over validation images, in percent."""
-    counted = []
-    for stem in data.stems["validation"]:
-        truth, found = decode_labels(data.labels("validation", stem)), decode_labels(predictions / f"{stem}.png")
-        counts = confusion(truth, found, len(data.classes))
-        counted.append((np.diag(counts), counts.sum(1), counts.sum(0)))
-    per_image = np.array(counted, np.float64)  # [images, 3, classes]
-    return bootstrap.interval("images", len(per_image), lambda drawn: resampled(per_image, drawn))
-
-
-def resampled(per_image: np.ndarray, drawn: np.ndarray) -> dict[str, np.ndarray]:
-    """The scores in percent, each ``[R]``, from pixels hit, there and said by image and class (``scoring.scores``)."""
-    hit, there, said = np.moveaxis(np.tensordot(drawn.astype(np.float64), per_image, axes=1), 1, 0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return {
-            "mIoU": 100 * np.nanmean(hit / (there + said - hit), axis=1),
-            "mAcc": 100 * np.nanmean(hit / there, axis=1),
-            "aAcc": 100 * hit.sum(axis=1) / there.sum(axis=1),
-        }

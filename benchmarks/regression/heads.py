@@ -15,6 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from benchmarks.checkpoints.canonical import write_safetensors
+from benchmarks.checkpoints.container import open_foreign
 from benchmarks.errors import InputError
 from benchmarks.files import atomic_path, require_file
 
@@ -29,7 +30,7 @@ def keep_trained_part(run: Path, target: Path, classes: Sequence[str], made: str
 
     Matrices and kernels as fp16. Biases, norms and their statistics, which can be too large for it, stay fp32.
     """
-    state = torch.load(run / SNAPSHOT, map_location="cpu", weights_only=False)["state_dict"]
+    state = open_foreign(run / SNAPSHOT).content["state_dict"]
     trained = {name: tensor for name, tensor in state.items() if not name.startswith(_FROZEN)}
     trained = {name: tensor.half() if tensor.ndim > 1 else tensor for name, tensor in trained.items()}
     write_safetensors(target, trained, {"classes": json.dumps(list(classes)), "made": made})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,9 @@ from benchmarks.uavdt.options import SCALES as DETECTORS
 from benchmarks.uavdt.run import run as run_uavdt
 
 
-def _detector(case: str) -> Callable[[Setting, Path], tuple[tuple[str, ...], dict[str, Any]]]:
-    def make(setting: Setting, out: Path) -> tuple[tuple[str, ...], dict[str, Any]]:
-        data = open_coco(setting.data("coco"))
-        return data.classes, run_coco(setting.checkpoint, data.path, out, DETECTORS_ON_COCO[case], iterations=500)
-
-    return make
+def _detector(config: Path, setting: Setting, out: Path) -> tuple[tuple[str, ...], dict[str, Any]]:
+    data = open_coco(setting.data("coco"))
+    return data.classes, run_coco(setting.checkpoint, data.path, out, config, iterations=500)
 
 
 def _uavdt(setting: Setting, out: Path) -> tuple[tuple[str, ...], dict[str, Any]]:
@@ -43,7 +41,7 @@ def _ade20k(setting: Setting, out: Path) -> tuple[tuple[str, ...], dict[str, Any
 
 
 _MAKERS: dict[str, Callable[[Setting, Path], tuple[tuple[str, ...], dict[str, Any]]]] = {
-    **{case: _detector(case) for case in DETECTORS_ON_COCO},
+    **{case: partial(_detector, config) for case, config in DETECTORS_ON_COCO.items()},
     "uavdt": _uavdt,
     "ade20k": _ade20k,
 }
