@@ -23,8 +23,8 @@ from benchmarks.files import sha256_of, write_text
 class Fingerprint:
     """A data set's folder name (for people), how many files it lists, and two SHA-256.
 
-    ``annotations_sha256`` is over the annotation files' names and content, ``images_sha256`` over the names and sizes in
-    bytes of the images that are listed.
+    ``annotations_sha256`` is over the annotation files' names and content, ``images_sha256`` over the names and sizes
+    (bytes) of the images that are listed.
     """
 
     name: str

@@ -53,7 +53,7 @@ class DenseFeatures(nn.Module):
 
 @dataclass(eq=False)
 class Model:
-    """What is judged. ``sha256`` is the weights' identity; ``checkpoint`` is the canonical file, None for a live one."""
+    """What is judged. ``sha256`` is the weights' identity; ``checkpoint`` the canonical file, None for a live one."""
 
     name: str
     card: Card

@@ -1,4 +1,4 @@
-"""A task: a benchmark under a named protocol. Everything around it, from the command line to the table, is the runner's."""
+"""A task: a benchmark under a named protocol. Everything else, from the command line to the table, is the runner's."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class Task(ABC, Generic[S, D]):
         """How ``model`` is judged; :class:`benchmarks.errors.InputError` where it cannot be."""
         return Plan(self.name)
 
-    def require(self, scale: str, device: str) -> None:  # noqa: B027
+    def require(self, scale: str, device: str) -> None:
         """:class:`benchmarks.errors.InputError` where this machine cannot run jobs; a dry run does not ask."""
 
     @abstractmethod
@@ -122,7 +122,7 @@ class Task(ABC, Generic[S, D]):
 
         return str(usable_device(asked))
 
-    def draw(self, data: D, settings: S, runs: Mapping[str, Path], pictures: Path) -> None:  # noqa: B027
+    def draw(self, data: D, settings: S, runs: Mapping[str, Path], pictures: Path) -> None:
         """Draw finished runs (label -> folder) from what they left in their folders."""
 
     def headline(self, metrics: Mapping[str, Any]) -> dict[str, float | None]:
