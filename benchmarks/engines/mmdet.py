@@ -19,17 +19,12 @@ __all__ = ["LAUNCHERS", "detect", "device_name", "read_config", "require_mmdet",
 
 
 def require_mmdet() -> None:
-    """:class:`InputError` where mmdet or mmcv's compiled operators are missing, beside a GPU also those for CUDA."""
+    """:class:`InputError` where mmdet or mmcv cannot be imported."""
     try:
-        import mmcv.ops
+        import mmcv.ops  # noqa: F401
         import mmdet  # noqa: F401
     except ImportError as error:
-        raise InputError(f"mmdet cannot be used ({error}): install requirements.txt as the Makefile does") from error
-    if torch.cuda.is_available() and mmcv.ops.get_compiling_cuda_version() == "not available":
-        raise InputError(
-            "mmcv was built without its CUDA operators, but torch finds a GPU: build it again here with nvcc "
-            "(or FORCE_CUDA=1), or hide the GPU with CUDA_VISIBLE_DEVICES="
-        )
+        raise InputError(f"mmdet cannot be used ({error}): pip install -r requirements.txt") from error
 
 
 def schedule_changes(schedule: Schedule) -> dict[str, Any]:

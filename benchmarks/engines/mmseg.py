@@ -9,12 +9,12 @@ __all__ = ["ade20k_palette", "device_name", "read_config", "require_mmseg", "tes
 
 
 def require_mmseg() -> None:
-    """:class:`InputError` where mmseg, or mmcv's compiled operators, are missing."""
+    """:class:`InputError` where mmseg or mmcv cannot be imported."""
     try:
         import mmcv.ops  # noqa: F401
         import mmseg.registry  # noqa: F401
     except ImportError as error:
-        raise InputError(f"mmseg cannot be used ({error}): install requirements.txt as the Makefile does") from error
+        raise InputError(f"mmseg cannot be used ({error}): pip install -r requirements.txt") from error
 
 
 def ade20k_palette() -> list[list[int]]:
