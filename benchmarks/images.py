@@ -44,7 +44,8 @@ _STRANGERS = (
 )
 
 _ORIENTATION = 0x0112
-_TIFF_BITS, _TIFF_PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
+_TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_PLANES = 258, 262, 284
+_WHITE_IS_ZERO, _SEPARATE = 0, 2
 
 
 def read_rgb(path: str | os.PathLike[str]) -> np.ndarray:
@@ -58,6 +59,11 @@ def read_rgb(path: str | os.PathLike[str]) -> np.ndarray:
             raise InputError(
                 f"{path} has {'floating-point' if image.mode == 'F' else '32-bit'} pixels, which have no agreed range: "
                 "convert it to 8 bits"
+            )
+        tags = getattr(image, "tag_v2", {})
+        if tags.get(_TIFF_PLANES) == _SEPARATE and max(tags[_TIFF_BITS]) > 8 and len(tags[_TIFF_BITS]) > 1:
+            raise InputError(
+                f"{path} has 16-bit colours in separate planes, which Pillow misreads: convert it to 8 bits"
             )
         plain = _upper_bits(image) if image.mode.startswith("I") else image
         if plain.mode == "P" and "transparency" in plain.info:
@@ -146,7 +152,9 @@ def _refusal(path: Path, what: str, error: Exception) -> InputError:
             return InputError(f"{path} is {kind}: {remedy}")
     if isinstance(error, Image.UnidentifiedImageError):
         return InputError(f"{path} is not a whole {what} (of no kind that is known): copy it again")
-    return InputError(f"{path} is not a whole {what} ({str(error) or type(error).__name__}): copy it again")
+    return InputError(
+        f"{path} is not a whole {what} ({str(error) or type(error).__name__}): copy it again, or convert it to PNG"
+    )
 
 
 def _is_16_bit(image: Image.Image) -> bool:
