@@ -19,7 +19,7 @@ from benchmarks.davis.protocol import DINO, MINI
 from benchmarks.davis.run import evaluate_checkpoint
 from benchmarks.errors import InputError
 from benchmarks.records import fingerprint
-from benchmarks.tables import bootstrap
+from benchmarks.core import bootstrap
 from benchmarks.tables.benchmark import Benchmark, Launch
 from benchmarks.tables.command import chosen_device
 from benchmarks.tables.jobs import Job, Setup, digest, expand

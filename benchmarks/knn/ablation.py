@@ -21,7 +21,7 @@ from benchmarks.files import read_json, sha256_of, write_json
 from benchmarks.knn.dataset import find_root, read_split
 from benchmarks.knn.run import KS, evaluate_checkpoint
 from benchmarks.records import fingerprint
-from benchmarks.tables import bootstrap
+from benchmarks.core import bootstrap
 from benchmarks.tables.ablation import Ablation, Setting
 from benchmarks.tables.benchmark import Benchmark, Launch
 from benchmarks.tables.command import chosen_device
