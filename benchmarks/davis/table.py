@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import shapes
+from benchmarks.core import bootstrap
 from benchmarks.data_check.davis import TOTALS, VAL_FRAMES
 from benchmarks.davis.dataset import find_root, open_video, read_mask, sequence_names
 from benchmarks.davis.pictures import draw_sequence
@@ -19,7 +20,6 @@ from benchmarks.davis.protocol import DINO, MINI
 from benchmarks.davis.run import evaluate_checkpoint
 from benchmarks.errors import InputError
 from benchmarks.records import fingerprint
-from benchmarks.core import bootstrap
 from benchmarks.tables.benchmark import Benchmark, Launch
 from benchmarks.tables.command import chosen_device
 from benchmarks.tables.jobs import Job, Setup, digest, expand

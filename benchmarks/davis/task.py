@@ -21,7 +21,7 @@ from benchmarks.davis.dataset import Video, find_root, open_video, read_mask, se
 from benchmarks.davis.pictures import draw_sequence
 from benchmarks.davis.protocol import CRW, DINO, Protocol
 from benchmarks.davis.run import evaluate_model
-from benchmarks.errors import InputError
+from benchmarks.errors import InputError, say
 
 #: Sequences to draw of each checkpoint.
 PICTURES = 2
@@ -79,7 +79,7 @@ class Davis(Task[Settings, Videos]):
     def fingerprint(self, data: Videos) -> Fingerprint:
         """Of the masks' content and the frames."""
         masks = [mask for video in data.videos for mask in video.masks]
-        return fingerprint(data.root, masks, [frame for video in data.videos for frame in video.frames])
+        return fingerprint(data.root, masks, [file for video in data.videos for file in video.files])
 
     def describe(self, data: Videos, settings: Settings) -> list[str]:
         """Data and protocol, and what changes nothing."""
@@ -100,6 +100,9 @@ class Davis(Task[Settings, Videos]):
         names = [video.name for video in data.videos if len(video.frames[: settings.frames]) >= 3]
         if not names:
             raise InputError(f"{data.root}: no sequence has 3 frames or more, so none can be scored")
+        short = [video.name for video in data.videos if video.name not in names]
+        if short:
+            say(f"{len(short)} of {len(data.videos)} sequences have fewer than 3 frames and no score: {short[0]}")
         found = evaluate_model(
             model, data.root, place.folder, names, settings.frames, settings.protocol, place.device, place.progress
         )

@@ -16,12 +16,12 @@ from typing import Any
 from benchmarks import shapes
 from benchmarks.checkpoints.canonical import read_canonical
 from benchmarks.checkpoints.convert import convert
+from benchmarks.core import bootstrap
 from benchmarks.errors import InputError
 from benchmarks.files import read_json, sha256_of, write_json
 from benchmarks.knn.dataset import find_root, read_split
 from benchmarks.knn.run import KS, evaluate_checkpoint
 from benchmarks.records import fingerprint
-from benchmarks.core import bootstrap
 from benchmarks.tables.ablation import Ablation, Setting
 from benchmarks.tables.benchmark import Benchmark, Launch
 from benchmarks.tables.command import chosen_device
