@@ -15,7 +15,7 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.backbones import load_backbone
-from benchmarks.davis.dataset import Video, find_root, open_video, read_frame, read_mask, sequence_names
+from benchmarks.davis.dataset import Video, find_root, open_video, read_first_mask, read_frame, sequence_names
 from benchmarks.davis.encoder import Encoder, backbone_encoder
 from benchmarks.davis.frames import input_size, prepare_frame, prepare_mask
 from benchmarks.davis.predictions import write_prediction
@@ -39,7 +39,7 @@ def label_maps(
     scratch: int = SCRATCH,
 ) -> Iterator[np.ndarray]:
     """Yield a label map uint8 ``[H, W]`` for every frame of ``video``; the first is its first mask, untouched."""
-    mask = read_mask(video.masks[0])
+    mask = read_first_mask(video)
     size = input_size(*mask.shape, encoder.multiple or encoder.patch_size, protocol)
     mean, std = encoder.normalisation(protocol)
 
