@@ -24,6 +24,7 @@ from benchmarks.checkpoints.names import Source, Tensors
 from benchmarks.checkpoints.positions import rope_periods
 from benchmarks.checkpoints.recognition import armed
 from benchmarks.checkpoints.shapes import tensor_shapes
+from benchmarks.checkpoints.strangers import refuse_content
 from benchmarks.checkpoints.targets import WRITERS, write_target
 from benchmarks.errors import InputError
 from benchmarks.files import require_file, sha256_of
@@ -125,8 +126,7 @@ def source_digest(files: tuple[Path, ...]) -> str:
 
 
 def _convert(source: Path, opened: Opened, heads: int | None, branch: str | None) -> Converted:
-    if not isinstance(opened.content, dict):
-        raise InputError(f"it holds a {type(opened.content).__name__}, not a dict of tensors")
+    refuse_content(opened.content, opened.foreign_globals)
     chosen = choose(opened, branch)
     family, taken, within, path = chosen.family, chosen.taken, chosen.within, chosen.path
     if taken.clashes:
