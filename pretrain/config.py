@@ -32,6 +32,7 @@ class ModelConfig:
     image_size: int = 224
     drop_path: float = 0.1
     fixed_positions: bool = True  # MAE's sine-cosine table, as published; False: learned
+    class_token: bool = False  # for the control alone: FLSL has none
     final_norm: str = "tokens"  # tokens | modes (published --layernorm_on_mode) | none
     clusters: int = 4096  # K
     head_hidden_dim: int = 2048
@@ -68,8 +69,14 @@ class ViewsConfig:
 
 @dataclass(frozen=True)
 class ObjectiveConfig:
-    """Eq. 13. Temperatures: ``*_temp`` divide logits; ``sa_/ca_temperature`` multiply raw dot products."""
+    """Eq. 13. Temperatures: ``*_temp`` divide logits; ``sa_/ca_temperature`` multiply raw dot products.
 
+    ``kind: dino`` is the control: DINO's loss on one vector a view (``model.class_token``, or the mean of the tokens)
+    with DINO's centring. Of the keys below it knows the temperatures of student and teacher, and ``center_momentum``.
+    """
+
+    kind: str = "flsl"  # flsl | dino
+    both_globals: bool = False  # dino: as published, each network sees both global views; False: FLSL's views
     intra: float = 0.03  # v
     inter: float = 1.0  # eta
     volume: float = 5.0  # gamma; at 0 the term is still computed and logged
@@ -108,7 +115,8 @@ class OptimConfig:
 
     lr: float = 5e-4
     min_lr: float = 1e-6
-    warmup_fraction: float = 0.1  # of the epochs
+    warmup_fraction: float = 0.1  # of the epochs, whole ones
+    warmup_steps: int = 0  # instead of that fraction, for runs of few epochs; 0: the fraction
     weight_decay: float = 0.04
     weight_decay_end: float = 0.4
     momentum_teacher: float = 0.996  # to 1 along a cosine
@@ -152,6 +160,7 @@ class Config:
 
 
 CHOICES = {
+    "objective.kind": ("flsl", "dino"),
     "model.final_norm": ("tokens", "modes", "none"),
     "data.augment_on": ("auto", "cpu", "device"),
     "run.precision": ("bf16", "fp16", "fp32"),
@@ -186,6 +195,7 @@ RANGES = {
     "optim.lr": (0.0, None),
     "optim.min_lr": (0.0, None),
     "optim.warmup_fraction": (0.0, 1.0),
+    "optim.warmup_steps": (0, None),
     "optim.weight_decay": (0.0, None),
     "optim.weight_decay_end": (0.0, None),
     "optim.momentum_teacher": (0.0, 1.0),
@@ -286,6 +296,14 @@ def _check(config: Config, where: str) -> None:
             raise InputError(f"{where}: views.{name} is [{low}, {high}], but must be rising area fractions in (0, 1]")
     if min(views.jitter) < 0 or views.jitter[3] > 0.5:
         raise InputError(f"{where}: views.jitter is {list(views.jitter)}, but none is negative, the hue at most 0.5")
+    if objective.kind == "flsl" and (model.class_token or objective.both_globals):
+        raise InputError(f"{where}: model.class_token and objective.both_globals belong to objective.kind=dino")
+    if objective.kind == "dino":
+        foreign = [name for name in ("sinkhorn", "projected_epochs", "prior") if getattr(objective, name)]
+        foreign += ["intra_start"] * (objective.intra_start is not None)
+        if foreign or config.previous.checkpoint:
+            what = ", ".join([f"objective.{name}" for name in foreign] or ["previous.checkpoint"])
+            raise InputError(f"{where}: {what} is FLSL's, and means nothing with objective.kind=dino")
     if objective.sinkhorn and objective.centering:
         raise InputError(f"{where}: objective.sinkhorn cancels what objective.centering subtracts: choose one of them")
 

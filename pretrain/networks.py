@@ -75,10 +75,15 @@ class Network(nn.Module):
             image_size=config.image_size,
             final_norm=config.final_norm == "tokens",
             position="sincos-mae" if config.fixed_positions else "learned",
+            class_token=config.class_token,
+            position_prefix_rows=int(config.class_token),
         )
         self.backbone = HouseViT(architecture, DINO_RESIZE)
         if config.fixed_positions:
-            self.backbone.pos_embed.data.copy_(sincos_mae(architecture.embed_dim, architecture.grid))
+            self.backbone.pos_embed.data.zero_()  # a class token's row stays so, as MAE's
+            self.backbone.pos_embed.data[:, int(config.class_token) :] = sincos_mae(
+                architecture.embed_dim, architecture.grid
+            )
             self.backbone.pos_embed.requires_grad_(False)
         self.head = Head(
             config.embed_dim,
@@ -93,14 +98,18 @@ class Network(nn.Module):
         self.checkpointing = checkpointing
 
     def encode(self, images: torch.Tensor, draws: torch.Tensor | None = None) -> torch.Tensor:
-        """Images ``[R, 3, H, W]`` -> patch tokens ``[R, N, D]``.
+        """Images ``[R, 3, H, W]`` -> patch tokens ``[R, N, D]``; ``draws`` as in :meth:`encode_all`."""
+        return self.encode_all(images, draws)[:, self.backbone.num_prefix_tokens :]
+
+    def encode_all(self, images: torch.Tensor, draws: torch.Tensor | None = None) -> torch.Tensor:
+        """Images ``[R, 3, H, W]`` -> all tokens ``[R, N, D]``, a class token first where there is one.
 
         ``draws`` ``[R, depth, 2]``: uniform numbers that decide which residual branches each image drops; they come
         with the data, so that a run is the same however it is split. None: nothing is dropped.
         """
         vit = self.backbone
         if draws is None and not self.checkpointing:
-            return vit.patch_tokens(images)
+            return vit.forward_features(images)
         x = vit.norm_pre(vit._pos_embed(vit.patch_embed(images)))
         for index, (block, keep) in enumerate(zip(vit.blocks, self.keep, strict=True)):
             scales = None if draws is None or keep == 1.0 else (keep + draws[:, index]).floor() / keep

@@ -23,6 +23,7 @@ from pretrain.distributed import Processes, choose_device, mean_over_processes
 from pretrain.export import export_canonical
 from pretrain.failure import Stopped, TrainingFailed
 from pretrain.images import BrokenImage, open_rgb
+from pretrain.instance import InstanceNetwork
 from pretrain.log import RunLog
 from pretrain.networks import Network, choose_attention
 from pretrain.objective import Losses, Objective, Statistics
@@ -30,7 +31,7 @@ from pretrain.previous_stage import PreviousStage, load_previous_stage
 from pretrain.resume import refuse_other_run
 from pretrain.schedules import Schedule
 from pretrain.signals import Requests
-from pretrain.snapshot import SnapshotFolder, save_aside
+from pretrain.snapshot import SnapshotFolder, loss_key, save_aside
 from pretrain.step import Step, StepValues
 from pretrain.views import resized_crop
 from pretrain.watch import collapse, perplexity, separation
@@ -52,8 +53,9 @@ class Trainer:
         self.data = {"images": len(self.images), "names": self.images.fingerprint()}
         self.schedule = Schedule(config, self.batches.steps, self.batches.global_batch)
         torch.manual_seed(config.run.seed)
-        student = Network(config.model, config.model.drop_path, config.run.checkpointing).to(self.device)
-        teacher = Network(config.model).to(self.device).requires_grad_(False)
+        kind = InstanceNetwork if config.objective.kind == "dino" else Network
+        student = kind(config.model, config.model.drop_path, config.run.checkpointing).to(self.device)
+        teacher = kind(config.model).to(self.device).requires_grad_(False)
         teacher.load_state_dict(student.state_dict())
         choose_attention(student, self.device, config.run.precision)
         objective = make_objective(config).to(self.device)
@@ -74,7 +76,7 @@ class Trainer:
         self._resume()
         if config.run.compile:
             for network in (student, teacher):
-                network.encode = torch.compile(network.encode, dynamic=False)
+                network.encode_all = torch.compile(network.encode_all, dynamic=False)
         if self.world > 1:
             self.work.wrapped = DistributedDataParallel(student, broadcast_buffers=False, gradient_as_bucket_view=True)
 
@@ -102,7 +104,7 @@ class Trainer:
         bar = tqdm(
             total=self.schedule.steps,
             initial=self.step,
-            desc="FLSL",
+            desc=self.config.objective.kind.upper(),
             unit="step",
             mininterval=0.1 if sys.stderr.isatty() else 30.0,  # a batch system's log wants no line a step
             disable=not self.processes.first,
@@ -304,7 +306,7 @@ class Trainer:
             "student": self.work.student.state_dict(),
             "teacher": self.work.teacher.state_dict(),
             "optimizer": self.work.optimizer.state_dict(),
-            "flsl_loss": self.work.objective.state_dict(),
+            loss_key(self.config.objective.kind): self.work.objective.state_dict(),
             "epoch": self.step // self.schedule.steps_per_epoch,
             "step": self.step,
             "broken": self.broken,
@@ -331,7 +333,7 @@ class Trainer:
         work.student.load_state_dict(state["student"])
         work.teacher.load_state_dict(state["teacher"])
         work.optimizer.load_state_dict(state["optimizer"])
-        work.objective.load_state_dict(state["flsl_loss"])
+        work.objective.load_state_dict(state[loss_key(self.config.objective.kind)])
         if work.scaler is not None:
             work.scaler.load_state_dict(state["fp16_scaler"])
         self.step, self.broken, self._named = state["step"], dict(state["broken"]), state["named"]
@@ -364,6 +366,14 @@ def make_objective(config: Config) -> Objective:
                 f"{config.model.clusters} positive proportions that sum to 1"
             )
         prior = torch.from_numpy(values).float()
+    if objective.kind == "dino":
+        return Objective(
+            config.model.clusters,
+            objective.student_temp,
+            volume_term=False,
+            centering=True,
+            center_momentum=objective.center_momentum,
+        )
     return Objective(
         config.model.clusters,
         objective.student_temp,
