@@ -70,5 +70,6 @@ class Schedule:
             last_layer_frozen=epoch < optim.freeze_last_layer_epochs,
             own_share=float(self.own_share[step]),
             in_place=epoch < objective.projected_epochs,
+            centred=objective.centred_retrieval,
             both_globals=objective.both_globals,
         )
