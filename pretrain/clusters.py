@@ -16,10 +16,11 @@ from matplotlib.figure import Figure
 
 from benchmarks.errors import InputError, command_parser, run_command
 from benchmarks.files import atomic_path, require_folder, write_json
+from benchmarks.images import read_rgb
+from benchmarks.listing import list_folders, list_images
 from pretrain.build import make_networks
 from pretrain.config import config_from_dict
 from pretrain.data import normalise
-from pretrain.images import list_images, open_rgb
 from pretrain.networks import Network
 from pretrain.pictures import QUERIES, query_attention
 from pretrain.places import class_information, place_information, variance_shares
@@ -40,14 +41,13 @@ def load_teacher(snapshot: Path) -> tuple[Network, float]:
 
 def read_squares(root: Path, each: int, side: int) -> tuple[np.ndarray, torch.Tensor]:
     """The first ``each`` images of every folder, their central squares uint8 ``[N, S, S, 3]``, and classes ``[N]``."""
-    folders = [folder for folder in sorted(require_folder(root, "images (--images)").iterdir()) if folder.is_dir()]
+    folders = list_folders(require_folder(root, "images (--images)"))
     if not folders:
         raise InputError(f"{root} has no folders: the classes are read from them, ROOT/<class>/<image>")
     squares, classes = [], []
     for number, folder in enumerate(folders):
-        files = list_images(folder)
-        for index in range(min(each, len(files))):
-            image = open_rgb(files[index])
+        for name in list_images(root / folder)[:each]:
+            image = read_rgb(root / folder / name)
             short = min(image.shape[:2])
             box = ((image.shape[1] - short) // 2, (image.shape[0] - short) // 2, short, short)
             squares.append(resized_crop(image, box, side))

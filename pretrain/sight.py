@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.errors import InputError
+from benchmarks.images import read_rgb
 from pretrain.config import Config
 from pretrain.data import Batch, normalise
-from pretrain.images import BrokenImage, open_rgb
 from pretrain.networks import Network
 from pretrain.objective import Losses, Statistics
 from pretrain.places import place_information, retrieval, retrieval_by_place, variance_shares
@@ -97,8 +98,8 @@ def draw(path: Path, work: Step, files: Sequence[Any], side: int, temperature: f
 
     images = []
     for index in np.linspace(0, len(files) - 1, PICTURED).astype(int):
-        with contextlib.suppress(BrokenImage):
-            image = open_rgb(files[index])
+        with contextlib.suppress(InputError):
+            image = read_rgb(files[index])
             short = min(image.shape[:2])
             box = ((image.shape[1] - short) // 2, (image.shape[0] - short) // 2, short, short)
             images.append(resized_crop(image, box, side))

@@ -239,13 +239,12 @@ class Trainer:
         for name, reason in found.items():
             if name not in self.broken:
                 self.broken[name] = reason
-                self.progress.write(f"left out, cannot be decoded: {name} ({reason})", file=sys.stderr)
+                self.progress.write(f"left out, cannot be decoded: {reason}", file=sys.stderr)
         count, images = len(self.broken), len(self.images)
         if count / images > self.config.data.max_broken:
             raise InputError(
-                f"{count} of {images} images cannot be decoded, the last is {list(self.broken)[-1]} "
-                f"({list(self.broken.values())[-1]}): repair them or raise data.max_broken "
-                f"({self.config.data.max_broken})"
+                f"{count} of {images} images cannot be decoded, more than data.max_broken "
+                f"({self.config.data.max_broken}) allows; the last: {list(self.broken.values())[-1]}"
             )
 
     def _gather_broken(self) -> list[str]:
