@@ -39,7 +39,7 @@ MINI_WORLD = {"train_images": 120, "val_images": 40, "size": 160}
 
 #: CamVid's frames by their names, and its classes in SegNet's order.
 _CAMVID = re.compile(r"(0001TP|0006R0|0016E5|Seq05VD)_f?\d+")
-CAMVID_CLASSES = tuple("Sky Building Pole Road Pavement Tree SignSymbol Fence Car Pedestrian Bicyclist".split())
+CAMVID_CLASSES = tuple(["Sky", "Building", "Pole", "Road", "Pavement", "Tree", "SignSymbol", "Fence", "Car", "Pedestrian", "Bicyclist"])
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,9 @@ class SegmentationData:
         if self.classes_from != "classes.txt":
             lines.append(f"there is no classes.txt: {len(self.classes)} classes by {self.classes_from}")
         if both := {pair.name for pair in self.train} & {pair.name for pair in self.val}:
-            lines.append(f"{len(both)} names are in train and in val, for instance {min(both)}: are they the same images?")
+            lines.append(
+                f"{len(both)} names are in train and in val, for instance {min(both)}: are they the same images?"
+            )
         return lines
 
 
@@ -149,7 +151,9 @@ def _classes(root: Path, pairs: Sequence[Pair]) -> tuple[tuple[str, ...], str]:
     try:
         names = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
     except UnicodeDecodeError as error:
-        raise InputError(f"{file} is not UTF-8 text ({error.reason}): save it as such, one class name a line") from error
+        raise InputError(
+            f"{file} is not UTF-8 text ({error.reason}): save it as such, one class name a line"
+        ) from error
     while names and not names[-1]:
         names.pop()
     twice = sorted({name for name in names if names.count(name) > 1})

@@ -18,7 +18,7 @@ def resize(image: np.ndarray, size: tuple[int, int], filter: str = "bilinear") -
     """An image uint8 ``[H, W, 3]`` at ``size`` (height, width), antialiased, as torchvision resizes Pillow images."""
     if image.shape[:2] == size:
         return image
-    return np.asarray(Image.fromarray(image).resize((size[1], size[0]), FILTERS[filter]))
+    return np.array(Image.fromarray(image).resize((size[1], size[0]), FILTERS[filter]))
 
 
 def resize_labels(labels: np.ndarray, size: tuple[int, int], rule: str = "pillow") -> np.ndarray:
@@ -29,9 +29,11 @@ def resize_labels(labels: np.ndarray, size: tuple[int, int], rule: str = "pillow
     if labels.shape == size:
         return labels
     if rule == "pillow":
-        return np.asarray(Image.fromarray(labels).resize((size[1], size[0]), Image.Resampling.NEAREST))
-    return F.interpolate(torch.from_numpy(labels)[None, None].float(), size=size, mode="nearest")[0, 0].numpy().astype(
-        labels.dtype
+        return np.array(Image.fromarray(labels).resize((size[1], size[0]), Image.Resampling.NEAREST))
+    return (
+        F.interpolate(torch.from_numpy(labels)[None, None].float(), size=size, mode="nearest")[0, 0]
+        .numpy()
+        .astype(labels.dtype)
     )
 
 

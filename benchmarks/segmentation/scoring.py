@@ -27,7 +27,8 @@ class Score:
     """Counts of a validation set, image by image. Labels 0..C-1; predictions may be void, which is never right."""
 
     classes: tuple[str, ...]
-    per_image: list[np.ndarray] = field(default_factory=list)
+    per_image: list[np.ndarray] = field(default_factory=list)  # pixels hit, there and said, int64 [3, C + 1]
+    pairs: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)  # places in the confusion, and pixels
     confusion: np.ndarray = field(init=False)  # int64 [C, C + 1]: truth by prediction, the last said void
 
     def __post_init__(self) -> None:
@@ -42,6 +43,7 @@ class Score:
         inside = there >= 0
         pairs = np.bincount(there[inside] * (c + 1) + said[inside], minlength=c * (c + 1))
         self.confusion += pairs.reshape(c, c + 1)
+        self.pairs.append((there_are := np.flatnonzero(pairs), pairs[there_are]))
 
     def result(self, absent: str = "out", void: str = "out", matching: str = "none") -> dict[str, Any]:
         """``metrics``, ``interval`` and ``run`` (facts of the scoring) in percent.
@@ -50,10 +52,12 @@ class Score:
         counts for ``out`` nothing (the pixel is missed all the same) or makes it a ``class``. ``matching``: ``none`` or
         ``hungarian``.
         """
-        counts = np.stack(self.per_image)
-        matched = self._matched() if matching == "hungarian" else np.arange(len(self.classes))
-        identity = bool((matched == np.arange(len(matched))).all())
-        total = counts.sum(axis=0) if identity else self._counted(matched)
+        counts, moved = np.stack(self.per_image), []
+        if matching == "hungarian":
+            matched = self._matched()
+            moved = [[int(i), int(p)] for i, p in enumerate(matched) if i != p]
+            counts = self._counted(matched) if moved else counts
+        total = counts.sum(axis=0)
         plain = scores(total[:, :-1], self.classes)
         own = _mean_iou(total[None].astype(np.float64), absent, void)
         metrics = {"mIoU": float(100 * own[0]) if np.isfinite(own[0]) else None, "mAcc": plain["mAcc"]}
@@ -64,10 +68,8 @@ class Score:
             again = resampled(counts[:, :, :-1], drawn)
             return {"mIoU": 100 * _mean_iou(summed, absent, void), "mAcc": again["mAcc"], "aAcc": again["aAcc"]}
 
-        # Classes that change places would do so in other resamples: such a score has no interval.
-        interval = bootstrap.interval("images", len(counts), score) if identity else {}
-        run = {"matching_changed": [[int(i), int(p)] for i, p in enumerate(matched) if i != p]} if not identity else {}
-        return {"metrics": metrics, "interval": interval, "run": run}
+        interval = bootstrap.interval("images", len(counts), score)
+        return {"metrics": metrics, "interval": interval, "run": {"matching_changed": moved} if moved else {}}
 
     def _matched(self) -> np.ndarray:
         """For each true class the predicted one that the Hungarian method gives it, by IoU."""
@@ -78,9 +80,15 @@ class Score:
         return linear_sum_assignment(1.0 - square / union.clip(1e-8))[1]
 
     def _counted(self, matched: np.ndarray) -> np.ndarray:
-        square = self.confusion[:, [*matched.tolist(), len(self.classes)]]
-        hit = np.append(np.diag(square), 0)
-        return np.stack([hit, np.append(square.sum(1), 0), square.sum(0)])
+        """Hit, there and said of each image when the prediction ``matched[i]`` means class i: ``[images, 3, C + 1]``."""
+        c = len(self.classes)
+        places = np.arange(c) * (c + 1) + matched
+        found = []
+        for counts, (index, pixels) in zip(self.per_image, self.pairs, strict=True):
+            hit = np.zeros(c + 1, np.int64)
+            hit[:c] = [int(pixels[index == place].sum()) for place in places]
+            found.append(np.stack([hit, counts[1], np.append(counts[2][matched], counts[2][c])]))
+        return np.stack(found)
 
 
 def _mean_iou(counts: np.ndarray, absent: str, void: str) -> np.ndarray:
