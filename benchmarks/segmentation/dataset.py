@@ -39,7 +39,9 @@ MINI_WORLD = {"train_images": 120, "val_images": 40, "size": 160}
 
 #: CamVid's frames by their names, and its classes in SegNet's order.
 _CAMVID = re.compile(r"(0001TP|0006R0|0016E5|Seq05VD)_f?\d+")
-CAMVID_CLASSES = tuple(["Sky", "Building", "Pole", "Road", "Pavement", "Tree", "SignSymbol", "Fence", "Car", "Pedestrian", "Bicyclist"])
+CAMVID_CLASSES = tuple(
+    ["Sky", "Building", "Pole", "Road", "Pavement", "Tree", "SignSymbol", "Fence", "Car", "Pedestrian", "Bicyclist"]
+)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from benchmarks.core.model import Model
 from benchmarks.devices import usable_device
@@ -49,6 +50,10 @@ class Frozen:
         """Move ``model`` there."""
         where = usable_device(device)
         return Frozen(model.to(where), where, progress, norm, layers)
+
+    def shown(self, pairs: Sequence[Pair], what: str) -> Iterator[Pair]:
+        """``pairs`` one by one, with their progress."""
+        yield from tqdm(pairs, desc=what, unit="image", disable=not self.progress, leave=False)
 
     def batches(self, pairs: Sequence[Pair], view: Any, what: str) -> Iterator[Batch]:
         """The features of ``pairs``, see :func:`benchmarks.segmentation.features.batches`."""

@@ -18,7 +18,14 @@ from benchmarks.files import read_json, write_json
 from benchmarks.segmentation import protocols
 from benchmarks.segmentation.dataset import SegmentationData, open_segmentation
 from benchmarks.segmentation.judge import Frozen, Judged, by_knn, by_retrieval, by_ridge
-from benchmarks.segmentation.settings import DataSettings, KnnSettings, RetrievalSettings, RidgeSettings
+from benchmarks.segmentation.judge_linear import by_linear
+from benchmarks.segmentation.settings import (
+    DataSettings,
+    KnnSettings,
+    LinearSettings,
+    RetrievalSettings,
+    RidgeSettings,
+)
 from benchmarks.segmentation.subsets import subset
 
 S = TypeVar("S", bound=DataSettings)
@@ -72,7 +79,7 @@ class Segmentation(Task[S, SegmentationData]):
         start, protocol = time.monotonic(), self.resolved(model, data, settings)
         layers = getattr(protocol, "layers", (-1,))
         network = Frozen.of(model, place.device, place.progress, protocol.norm, None if layers == (-1,) else layers)
-        judged = type(self).judge(network, data, protocol, place.folder, place.seed)
+        judged = self.judged(network, data, protocol, settings, place)
         judged.examples.end()
         rule = {
             "absent": getattr(protocol, "absent_classes", "out"),
@@ -103,6 +110,10 @@ class Segmentation(Task[S, SegmentationData]):
             "seconds": round(time.monotonic() - start, 3),
         }
         return Outcome(metrics, run, found["interval"])
+
+    def judged(self, network: Frozen, data: SegmentationData, protocol: Any, settings: S, place: Place) -> Judged:
+        """The score itself."""
+        return type(self).judge(network, data, protocol, place.folder, place.seed)
 
     def draw(self, data: SegmentationData, settings: S, runs: Mapping[str, Path], pictures: Path) -> None:
         """Predictions and principal components of some images, and the IoU of each class."""
@@ -157,4 +168,34 @@ class RetrievalTask(Segmentation[RetrievalSettings]):
         return dataclasses.replace(protocol, void=void)
 
 
-TASKS: tuple[Task[Any, Any], ...] = (RidgeTask(), KnnTask(), RetrievalTask())
+class LinearTask(Segmentation[LinearSettings]):
+    """One linear layer, trained."""
+
+    name = "segmentation-linear"
+    title = "Frozen segmentation by a linear layer (DINOv3's, DINOv2's, NeCo's, iBOT's protocol)"
+    cost = "hours of one GPU: 40,000 steps of 16 crops of 512 pixels through a frozen network"
+    mini_minutes = 1.0
+    named = protocols.LINEAR
+    by_scale = {"paper": LinearSettings(), "mini": LinearSettings(tokens=14, iterations=250, batch=8)}
+
+    def resolved(self, model: Model, data: SegmentationData, settings: LinearSettings) -> protocols.Linear:
+        """The learning rate of this network's width, the length of NeCo's epochs, a warm-up that is not all there is."""
+        protocol = protocols.resolve(self.named, settings)
+        if settings.learning_rate is None:
+            width = getattr(model.card.architecture, "embed_dim", 0)
+            protocol = dataclasses.replace(
+                protocol, learning_rate=dict(protocol.rates).get(width, protocol.learning_rate)
+            )
+        if not protocol.iterations:
+            steps = protocols.NECO_EPOCHS * max(1, len(data.train) // protocol.batch)
+            protocol = dataclasses.replace(protocol, iterations=steps)
+        return dataclasses.replace(protocol, warmup=min(protocol.warmup, protocol.iterations // 10))
+
+    def judged(
+        self, network: Frozen, data: SegmentationData, protocol: Any, settings: LinearSettings, place: Place
+    ) -> Judged:
+        """The score itself."""
+        return by_linear(network, data, protocol, place.folder, place.seed, settings.workers)
+
+
+TASKS: tuple[Task[Any, Any], ...] = (RidgeTask(), LinearTask(), KnnTask(), RetrievalTask())
