@@ -1,6 +1,7 @@
 """Training views of the linear protocols: an image and its labels, scaled, cropped, flipped and distorted together.
 
-Every random number of a view comes from the generator that is handed in, so a view is a function of seed and number alone.
+Every random number of a view comes from the generator that is handed in, so a view is a function of seed and number
+alone.
 """
 
 from __future__ import annotations

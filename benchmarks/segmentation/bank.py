@@ -1,4 +1,4 @@
-"""Training patches to be searched: their features in a bank of :mod:`benchmarks.knn.bank`, their pixels' labels beside."""
+"""Training patches to be searched: features in a bank of :mod:`benchmarks.knn.bank`, the labels of their pixels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from benchmarks.knn.bank import Bank, BankWriter, DiskBank
 
 @dataclass(frozen=True)
 class PatchBank:
-    """``features`` in a bank whose labels are row numbers; ``cells`` uint8 ``[rows, pixels]``: the labels of each patch.
+    """``features`` in a bank whose labels are row numbers; ``cells`` uint8 ``[rows, pixels]``: the labels of each
+    patch.
 
     In memory ``features`` are the features in fp32. On disk those are ``exact``, and ``features`` are their directions
     (normalised rows) in fp16, to search in; ``error`` is the largest distance that rounding moved one of them.

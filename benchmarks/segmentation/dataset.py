@@ -1,8 +1,9 @@
 """Images and label maps, a folder each for ``train`` and ``val``, and a class list: any segmentation data of one's own.
 
-``D/images/{train,val}/NAME.jpg``, ``D/masks/{train,val}/NAME.png`` (one index a pixel; 255 is void: neither trained on nor
-scored) and ``D/classes.txt`` (the name of label 0 in the first line). ``tools/prepare_data.py segmentation`` makes this
-layout of ADE20K, Pascal VOC, Cityscapes, COCO and CamVid and leaves ``dataset.json`` there, which names the data set.
+``D/images/{train,val}/NAME.jpg``, ``D/masks/{train,val}/NAME.png`` (one index a pixel; 255 is void: neither trained on
+nor scored) and ``D/classes.txt`` (the name of label 0 in the first line). ``tools/prepare_data.py segmentation`` makes
+this layout of ADE20K, Pascal VOC, Cityscapes, COCO and CamVid and leaves ``dataset.json`` there, which names the data
+set.
 """
 
 from __future__ import annotations
@@ -46,13 +47,14 @@ CAMVID_CLASSES = tuple(
 
 @dataclass(frozen=True)
 class Pair:
-    """An image with its label map, both ``size`` (height, width), and the labels in it."""
+    """An image with its label map, both ``size`` (height, width), the labels in it and how many pixels each has."""
 
     name: str  # relative to the split's folder, without extension
     image: Path
     mask: Path
     size: tuple[int, int]
     labels: tuple[int, ...]
+    pixels: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,13 @@ class SegmentationData:
         pairs = (*self.train, *self.val)
         lists = [path for name in ("classes.txt", "dataset.json") if (path := self.root / name).is_file()]
         return fingerprint(self.root, [*lists, *(pair.mask for pair in pairs)], [pair.image for pair in pairs])
+
+    def frequencies(self) -> np.ndarray:
+        """The share of each class of the training images' pixels that are not void: float ``[C]``."""
+        counts = np.zeros(VOID + 1)
+        for pair in self.train:
+            counts[list(pair.labels)] += pair.pixels
+        return counts[: len(self.classes)] / max(1.0, counts[:VOID].sum())
 
     def remarks(self) -> list[str]:
         """For people: what is odd about the data, though a number can be had."""
@@ -136,8 +145,8 @@ def open_segmentation(data_root: str | os.PathLike[str], scale: str = "paper", d
     for split, official in about.get("official", {}).items():
         if scale == "paper" and len(pairs[split]) != official:
             raise InputError(
-                f"{root} has {len(pairs[split])} {split} images instead of {about['name']}'s {official}: complete it, or "
-                "ask for --scale mini"
+                f"{root} has {len(pairs[split])} {split} images instead of {about['name']}'s {official}: complete "
+                "it, or ask for --scale mini"
             )
     return SegmentationData(root, about.get("name", ""), classes, source, tuple(pairs["train"]), tuple(pairs["val"]))
 
@@ -180,8 +189,8 @@ def _pairs(root: Path, split: str, faults: Faults) -> list[Pair]:
     both = sorted(named["images"].keys() & named["masks"].keys())
     if not both:
         raise InputError(
-            f"{root} has {len(named['images'])} images and {len(named['masks'])} label maps in {split}/, and no pair of "
-            "the same name: an image and its label map share their name up to the extension"
+            f"{root} has {len(named['images'])} images and {len(named['masks'])} label maps in {split}/, and no "
+            "pair of the same name: an image and its label map share their name up to the extension"
         )
     looks = _Looks(root, split)
     found = []
@@ -193,7 +202,7 @@ def _pairs(root: Path, split: str, faults: Faults) -> list[Pair]:
             sizes = [f"{side[1]}x{side[0]}" for side in (look["mask"], look["image"])]
             faults.add("label maps of another size than their image", mask, f"{sizes[0]}, the image {sizes[1]}")
         else:
-            found.append(Pair(name, image, mask, tuple(look["mask"]), tuple(look["labels"])))
+            found.append(Pair(name, image, mask, tuple(look["mask"]), tuple(look["labels"]), tuple(look["pixels"])))
     looks.save()
     return found
 
@@ -229,12 +238,14 @@ class _Looks:
         try:
             marks = [[about.st_size, about.st_mtime_ns] for about in (path.stat() for path in pair)]
             kept = self.known.get(str(pair[1]))
-            if kept and kept["marks"] == marks and kept["of"] == str(pair[0]):
+            if kept and "pixels" in kept and kept["marks"] == marks and kept["of"] == str(pair[0]):
                 return kept
             labels = images.read_labels(pair[1])
+            values, pixels = np.unique(labels, return_counts=True)
             look = {
                 "marks": marks, "of": str(pair[0]), "image": list(images.image_size(pair[0])),
-                "mask": list(labels.shape), "labels": np.unique(labels).tolist(),
+                "mask": list(labels.shape), "labels": values.tolist(),
+                "pixels": pixels.tolist(),
             }  # fmt: skip
         except (InputError, OSError) as error:
             return str(error)

@@ -1,4 +1,4 @@
-"""The frozen network's features of many images, in batches of one size, and banks of them with their patches' labels."""
+"""The frozen network's features of many images, in batches of one size."""
 
 from __future__ import annotations
 

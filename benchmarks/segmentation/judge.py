@@ -68,9 +68,11 @@ def by_ridge(network: Frozen, data: SegmentationData, protocol: protocols.Ridge,
     def parts() -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
         for batch in network.batches(data.train, views.Proportional(side, patch, small_labels=True), "train"):
             cells = geometry.patches(views.stacked(batch.labels), patch).flatten(0, 1)
-            covered = (cells != VOID).float().mean(1)
-            yield batch.features.flatten(0, 2), geometry.fractions(cells, classes), covered
+            covered, targets = (cells != VOID).float().mean(1), geometry.fractions(cells, classes)
+            yield batch.features.flatten(0, 2), targets, covered * (targets @ importance)
 
+    frequency = torch.from_numpy(data.frequencies())
+    importance = torch.where(frequency > 0, frequency.clamp(min=1e-12) ** -protocol.balance, 0.0).float()
     head, rows = ridge.fit(parts(), protocol.penalty)
     score, examples = Score(data.classes), Examples.of(data.val, folder)
     for batch in network.batches(data.val, views.Proportional(side, patch), "val"):
@@ -121,8 +123,8 @@ def by_knn(network: Frozen, data: SegmentationData, protocol: protocols.Knn, fol
     facts["patches"] = len(everything)
     more, heads = {}, {}
     if protocol.logistic:
-        head, tried = logistic.choose(fitted, everything, protocol, network.device,
-                                      [(scaler(store.features(i)), store.labels(i)) for i in held], data.classes, rule)  # fmt: skip
+        trials = [(scaler(store.features(image)), store.labels(image)) for image in held]
+        head, tried = logistic.choose(fitted, everything, protocol, network.device, trials, data.classes, rule)
         heads["logistic"], more["logistic"] = head, Score(data.classes)
         facts["logistic"] = tried
     score, examples = Score(data.classes), Examples.of(data.val, folder)

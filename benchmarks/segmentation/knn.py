@@ -1,10 +1,11 @@
 """k-NN over patches as CAPI evaluates it: every pixel of a patch asks the same pixel of the nearest training patches.
 
-Source of the rule: facebookresearch/capi @ 98b4fa1, ``eval_segmentation.py``. Images and label maps are stretched to one
-square; features are standardised by the training images; patches whose most frequent label is void take no part in
+Source of the rule: facebookresearch/capi @ 98b4fa1, ``eval_segmentation.py``. Images and label maps are stretched to
+one square; features are standardised by the training images; patches whose most frequent label is void take no part in
 training. The answer for a pixel is the most frequent label at its place in the k neighbours' patches, the smallest of
-several. k and the distance are those with the highest mIoU on a tenth of the training images, held out; then all of them
-train. Void may be predicted, and its rule of scoring makes that a class (see :mod:`benchmarks.segmentation.scoring`).
+several. k and the distance are those with the highest mIoU on a tenth of the training images, held out; then all of
+them train. Void may be predicted, and its rule of scoring makes that a class (see
+:mod:`benchmarks.segmentation.scoring`).
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ class Standard:
 
     def scaler(self) -> Scaler:
         """What brings features to mean 0 and deviation 1; one that never changes keeps its scale."""
-        assert self.total is not None and self.squares is not None, "at least one row"
+        if self.total is None or self.squares is None:
+            raise ValueError("no row was added")
         mean = self.total / self.rows
         variance = (self.squares / self.rows - mean**2).clamp(min=0.0)
         deviation = torch.where(variance > 1e-14 * (1.0 + mean**2), variance.sqrt(), 1.0)

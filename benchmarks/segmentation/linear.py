@@ -1,7 +1,8 @@
 """A linear layer on frozen features, trained by gradient descent as published, and its predictions by sliding windows.
 
-Sources: see :mod:`benchmarks.segmentation.protocols`. The loss is the mean of the cross-entropy over *all* pixels of the
-enlarged map, void ones with 0 (so a crop with much void counts less), as in mmseg and DINOv3; NeCo's is over what is not void.
+Sources: see :mod:`benchmarks.segmentation.protocols`. The loss is the mean of the cross-entropy over *all* pixels of
+the enlarged map, void ones with 0 (so a crop with much void counts less), as in mmseg and DINOv3; NeCo's is over what
+is not void.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ WINDOWS = 8
 
 
 class Head(nn.Module):
-    """Dropout of channels, batch norm where the protocol has it, and a 1x1 convolution: ``[B, D, h, w] -> [B, C, h, w]``."""
+    """Dropout of channels, batch norm where the protocol has it, and a 1x1 convolution."""
 
     def __init__(self, width: int, classes: int, dropout: float, batch_norm: bool, plain: bool = False) -> None:
         super().__init__()
@@ -44,7 +45,7 @@ class Head(nn.Module):
             nn.init.zeros_(self.conv.bias)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Features -> logits on the features' grid."""
+        """Features ``[B, D, h, w]`` -> logits ``[B, C, h, w]``."""
         return self.conv(self.norm(self.dropout(features)))
 
 
@@ -60,8 +61,8 @@ def loss_of(logits: torch.Tensor, labels: torch.Tensor, protocol: Linear) -> tor
 def rate_at(step: int, protocol: Linear) -> float:
     """The learning rate of step 0, 1, ...
 
-    ``cosine`` is DINOv3's WarmupOneCycleLR: its scheduler is not stepped after the first update, so steps 0 and 1 share a
-    rate; it starts at the minimum, 0. ``poly`` is mmseg's, warm-up included.
+    ``cosine`` is DINOv3's WarmupOneCycleLR: its scheduler is not stepped after the first update, so steps 0 and 1
+    share a rate; it starts at the minimum, 0. ``poly`` is mmseg's, warm-up included.
     """
     top, total, warmup = protocol.learning_rate, protocol.iterations, protocol.warmup
     if protocol.schedule == "step":

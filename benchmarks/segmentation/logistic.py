@@ -1,8 +1,8 @@
 """Logistic regression over patches as CAPI fits it: L-BFGS on the most frequent label of each patch.
 
-The objective is cuML's and scikit-learn's: C times the sum of cross-entropies plus half the squared weights, without the
-biases. The gradient is summed block by block over the bank, so features need not fit into memory; C is the one with the
-highest mIoU on the held-out images. Solver: torch's L-BFGS with strong Wolfe line search.
+The objective is cuML's and scikit-learn's: C times the sum of cross-entropies plus half the squared weights, without
+the biases. The gradient is summed block by block over the bank, so features need not fit into memory; C is the one
+with the highest mIoU on the held-out images. Solver: torch's L-BFGS with strong Wolfe line search.
 """
 
 from __future__ import annotations

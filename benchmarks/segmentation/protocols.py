@@ -1,9 +1,10 @@
 """The protocols by name, every constant said. They are recorded as resolved, so that no two differ in silence.
 
 What is the same in all: images are normalised by the checkpoint's card, and void pixels (255) are not scored. Sources:
-facebookresearch/dinov3 @ 6876159 ``dinov3/eval/segmentation`` and ``config-ade20k-linear-training.yaml``; DINOv2's published
-mmseg configs as Jiawei-Yang/Denoising-ViT @ 2d08bd8 carries them; vpariza/NeCo @ 3932160 ``linear_finetune.py``;
-bytedance/ibot @ da316d8 ``evaluation/semantic_segmentation/configs/linear``; facebookresearch/capi @ 98b4fa1
+facebookresearch/dinov3 @ 6876159 ``dinov3/eval/segmentation`` and ``config-ade20k-linear-training.yaml``; DINOv2's
+published mmseg configs as Jiawei-Yang/Denoising-ViT @ 2d08bd8 carries them; vpariza/NeCo @ 3932160
+``linear_finetune.py``; bytedance/ibot @ da316d8 ``evaluation/semantic_segmentation/configs/linear``;
+facebookresearch/capi @ 98b4fa1
 ``eval_segmentation.py``; vpariza/open-hummingbird-eval @ 5e79da2.
 """
 
@@ -25,6 +26,7 @@ class Ridge:
     short_side: int  # pixels, the long one in proportion, both at the nearest multiple of the patch
     tokens: int = 0  # where not 0: the short side in patches instead
     penalty: float = 1e-3  # of squared weights, for standardised features
+    balance: float = 0.5  # a patch counts by its classes' share of the training pixels to minus this power
     norm: bool = True
     layers: tuple[int, ...] = (-1,)
 

@@ -2,9 +2,9 @@
 
 Source of the rule: vpariza/open-hummingbird-eval @ 5e79da2, ``hbird/hbird_eval.py`` (after Balazevic et al., 2023). A
 memory holds the normalised features of training patches, the same number of each image: those with the smallest sum of
-the frequencies of their classes in the image (patches on boundaries and of rare classes), times a random number. A patch
-of a validation image gets the mean of its neighbours' class fractions, weighted by a softmax of cosine / 0.02; its map is
-enlarged bilinearly, and the largest class wins.
+the frequencies of their classes in the image (patches on boundaries and of rare classes), times a random number. A
+patch of a validation image gets the mean of its neighbours' class fractions, weighted by a softmax of cosine / 0.02;
+its map is enlarged bilinearly, and the largest class wins.
 """
 
 from __future__ import annotations

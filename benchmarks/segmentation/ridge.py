@@ -1,8 +1,10 @@
 """Ridge regression from patch features to class fractions, in closed form: no seed, no schedule, seconds.
 
 Ours, for regression tests and quick comparisons; no paper's protocol. Features are standardised by the training half;
-the target of a patch is the fraction of its pixels that each class covers, and void pixels count for nothing. Sums
-are kept in fp64, so memory is a few D x D matrices for any number of images, and the result does not depend on the order.
+the target of a patch is the fraction of its pixels that each class covers, and void pixels count for nothing. Patches
+of rare classes count for more: without that no pole or cyclist is ever predicted, by any network. Sums
+are kept in fp64, so memory is a few D x D matrices for any number of images, and the result does not depend on the
+order.
 """
 
 from __future__ import annotations
@@ -66,5 +68,6 @@ def fit(parts: Iterable[tuple[torch.Tensor, torch.Tensor, torch.Tensor]], penalt
     for features, targets, weights in parts:
         moments = moments or Moments(features.shape[1], targets.shape[1])
         moments.add(features, targets, weights)
-    assert moments is not None and moments.weight > 0, "an opened data set has pixels that are not void"
+    if moments is None or not moments.weight:
+        raise ValueError("no patch with a pixel that is not void")
     return moments.solve(penalty), moments.rows

@@ -2,8 +2,8 @@
 
 The counting and the plain rule are :mod:`benchmarks.ade20k.scoring`'s. What protocols do otherwise:
 
-- CAPI scores with scikit-learn's macro Jaccard index over every label that was said or is there, so a void label that is
-  predicted counts as one more class with an IoU of 0.
+- CAPI scores with scikit-learn's macro Jaccard index over every label that was said or is there, so a void label that
+  is predicted counts as one more class with an IoU of 0.
 - open-hummingbird and NeCo divide by all classes: one that is neither there nor said counts with an IoU of 0.
 - open-hummingbird first assigns predicted to true classes by the Hungarian method, as for clusters without names.
 """
@@ -80,7 +80,7 @@ class Score:
         return linear_sum_assignment(1.0 - square / union.clip(1e-8))[1]
 
     def _counted(self, matched: np.ndarray) -> np.ndarray:
-        """Hit, there and said of each image when the prediction ``matched[i]`` means class i: ``[images, 3, C + 1]``."""
+        """Each image's counts ``[images, 3, C + 1]`` when the prediction ``matched[i]`` means class i."""
         c = len(self.classes)
         places = np.arange(c) * (c + 1) + matched
         found = []

@@ -1,9 +1,10 @@
 """Exact nearest patches by cosine or Euclidean distance, over a bank that need not fit into memory.
 
 The search itself is :func:`benchmarks.knn.search.nearest`: the bank passes block by block. Both distances are dot
-products there: rows are normalised, or get half their squared length as one more dimension. A bank on disk is searched in
-fp16, half the bytes to read; what comes near enough is computed again from the fp32 rows, and how far rounding moved any
-row proves for each query that nothing else could have come in. Queries without that proof are searched in fp32.
+products there: rows are normalised, or get half their squared length as one more dimension. A bank on disk is searched
+in fp16, half the bytes to read; what comes near enough is computed again from the fp32 rows, and how far rounding
+moved any row proves for each query that nothing else could have come in. Queries without that proof are searched in
+fp32.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ class RidgeSettings(DataSettings):
     short_side: int | None = option(None, "pixels of the images' short side")
     tokens: int | None = option(None, "the short side in patches, in place of pixels")
     penalty: float | None = option(None, "of squared weights")
+    balance: float | None = option(None, "how much rare classes count for more: 0 not at all, 1 all classes alike")
     layers: tuple[int, ...] | None = option(None, "blocks to concatenate, such as -1 or 3,5,7,11")
     norm: bool | None = option(None, "features through the network's final norm")
 

@@ -6,7 +6,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -39,8 +39,8 @@ class Segmentation(Task[S, SegmentationData]):
 
     benchmark = "segmentation"
     data = "images and label maps of your own or prepared ones, segmentation/"
-    columns = {"mIoU": ("mIoU", 1.0), "aAcc": ("aAcc", 1.0)}
-    by_scale: Mapping[str, Any]
+    columns: ClassVar = {"mIoU": ("mIoU", 1.0), "aAcc": ("aAcc", 1.0)}
+    by_scale: ClassVar[Mapping[str, Any]]
     named: Mapping[str, Any]
     judge: Callable[[Frozen, SegmentationData, Any, Path, int], Judged]
 
@@ -134,7 +134,7 @@ class RidgeTask(Segmentation[RidgeSettings]):
     cost = "minutes: two passes of the images through a frozen network"
     mini_minutes = 0.3
     named = protocols.RIDGE
-    by_scale = {"paper": RidgeSettings(), "mini": RidgeSettings(tokens=18)}
+    by_scale: ClassVar = {"paper": RidgeSettings(), "mini": RidgeSettings(tokens=18)}
     judge = by_ridge
 
 
@@ -146,7 +146,7 @@ class KnnTask(Segmentation[KnnSettings]):
     cost = "under an hour of one GPU on ADE20K; the logistic regression takes most of it"
     mini_minutes = 0.5
     named = protocols.KNN
-    by_scale = {"paper": KnnSettings(), "mini": KnnSettings(tokens=14, logistic=False)}
+    by_scale: ClassVar = {"paper": KnnSettings(), "mini": KnnSettings(tokens=14, logistic=False)}
     judge = by_knn
 
 
@@ -158,7 +158,7 @@ class RetrievalTask(Segmentation[RetrievalSettings]):
     cost = "an hour or two of one GPU with a memory of ten million patches"
     mini_minutes = 0.4
     named = protocols.RETRIEVAL
-    by_scale = {"paper": RetrievalSettings(), "mini": RetrievalSettings(tokens=14, memory=20_480, epochs=1)}
+    by_scale: ClassVar = {"paper": RetrievalSettings(), "mini": RetrievalSettings(tokens=14, memory=20_480, epochs=1)}
     judge = by_retrieval
 
     def resolved(self, model: Model, data: SegmentationData, settings: RetrievalSettings) -> protocols.Retrieval:
@@ -176,10 +176,10 @@ class LinearTask(Segmentation[LinearSettings]):
     cost = "hours of one GPU: 40,000 steps of 16 crops of 512 pixels through a frozen network"
     mini_minutes = 1.0
     named = protocols.LINEAR
-    by_scale = {"paper": LinearSettings(), "mini": LinearSettings(tokens=14, iterations=250, batch=8)}
+    by_scale: ClassVar = {"paper": LinearSettings(), "mini": LinearSettings(tokens=14, iterations=250, batch=8)}
 
     def resolved(self, model: Model, data: SegmentationData, settings: LinearSettings) -> protocols.Linear:
-        """The learning rate of this network's width, the length of NeCo's epochs, a warm-up that is not all there is."""
+        """The learning rate of this network's width, the length of NeCo's epochs, a warm-up of a tenth at most."""
         protocol = protocols.resolve(self.named, settings)
         if settings.learning_rate is None:
             width = getattr(model.card.architecture, "embed_dim", 0)

@@ -53,8 +53,8 @@ class Stretched:
 class Disturbed:
     """open-hummingbird's training view: colours jittered, then a random part stretched to ``side`` x ``side``.
 
-    Parts larger than the image are drawn anew, as torchvision does. Every random number is a function of ``seed`` and the
-    pair's name, so the order of pairs does not matter.
+    Parts larger than the image are drawn anew, as torchvision does. Every random number is a function of ``seed`` and
+    the pair's name, so the order of pairs does not matter.
     """
 
     side: int
