@@ -3,3 +3,5 @@
 Importing this package imports no detection or segmentation library: only ``benchmarks.engines``
 does, and only when an engine is used.
 """
+
+__version__ = "0.1.0"

@@ -12,14 +12,15 @@ import importlib.metadata
 import json
 import os
 import platform
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 from benchmarks.checkpoints.canonical import read_canonical
+from benchmarks.engines.mmcv_ops import operators
 from benchmarks.errors import InputError
 from benchmarks.files import atomic_path, read_json, sha256_of
+from benchmarks.provenance import code, version
 
 RECORD_VERSION = 2
 
@@ -106,7 +107,7 @@ def make_record(
         "checkpoint": {"sha256": sha256_of(checkpoint), "card": card.to_dict()},
         "data": data,
         "libraries": _versions(),
-        "code": _code(),
+        "code": code(),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "artefacts": artefacts,
         "device": device if device != "cpu" else f"cpu, {platform.machine()}, {os.cpu_count()} cores",
@@ -220,18 +221,7 @@ def _versions() -> dict[str, str]:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
+    found["flsl-benchmarks"] = version()
+    if source := operators():
+        found["mmcv operators"] = source
     return found
-
-
-def _code() -> dict[str, Any]:
-    def git(*arguments: str) -> str | None:
-        try:
-            done = subprocess.run(
-                ["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
-            )
-        except (OSError, subprocess.CalledProcessError):
-            return None
-        return done.stdout.strip()
-
-    status = git("status", "--porcelain")
-    return {"commit": git("rev-parse", "HEAD"), "dirty": None if status is None else bool(status)}

@@ -22,7 +22,7 @@ from benchmarks.davis.predictions import write_prediction
 from benchmarks.davis.propagation import SCRATCH, propagate_video
 from benchmarks.davis.protocol import DINO, Protocol
 from benchmarks.davis.scoring import evaluate
-from benchmarks.devices import usable_device
+from benchmarks.devices import say_device, usable_device
 from benchmarks.errors import InputError
 
 #: Frames encoded at once where the caller does not say. On a CPU more gain nothing, and one at a time is the
@@ -65,7 +65,7 @@ def propagate_checkpoint(
     sequences: Sequence[str] | None = None,
     frames: int | None = None,
     protocol: Protocol = DINO,
-    device: str = "cpu",
+    device: str = "auto",
     progress: bool = True,
     batch_size: int | None = None,
     scratch: int = SCRATCH,
@@ -96,6 +96,7 @@ def propagate_checkpoint(
     module, card = load_backbone(checkpoint)
     encoder = Encoder(module.to(where), card)
     kept: dict[str, list[np.ndarray]] = {}
+    say_device(device)
     start = time.monotonic()
     with tqdm(total=sum(len(video.frames) for video in videos), unit="frame", disable=not progress) as bar:
 
@@ -153,7 +154,7 @@ def evaluate_checkpoint(
     sequences: Sequence[str] | None = None,
     frames: int | None = None,
     protocol: Protocol = DINO,
-    device: str = "cpu",
+    device: str = "auto",
     progress: bool = True,
     **options: Any,
 ) -> dict[str, Any]:

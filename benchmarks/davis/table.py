@@ -17,11 +17,11 @@ from benchmarks.davis.dataset import find_root, open_video, read_mask, sequence_
 from benchmarks.davis.pictures import draw_sequence
 from benchmarks.davis.protocol import DINO, MINI
 from benchmarks.davis.run import evaluate_checkpoint
+from benchmarks.devices import resolve
 from benchmarks.errors import InputError
 from benchmarks.records import fingerprint
 from benchmarks.tables import bootstrap
 from benchmarks.tables.benchmark import Benchmark, Launch
-from benchmarks.tables.command import chosen_device
 from benchmarks.tables.jobs import Job, Setup, digest, expand
 from benchmarks.tables.table4 import TABLE
 
@@ -39,7 +39,7 @@ class Davis(Benchmark):
 
     def open(self, args: argparse.Namespace, checkpoints: Mapping[str, Path]) -> list[Job]:
         """A job for each checkpoint."""
-        self.protocol, self.on = PROTOCOLS[args.scale], chosen_device(args.device)
+        self.protocol, self.on = PROTOCOLS[args.scale], resolve(args.device)
         self.root = open_data(args.data_root, args.scale)
         self.sequences = sequence_names(self.root)
         masks = [path for name in self.sequences for path in open_video(self.root, name).masks]

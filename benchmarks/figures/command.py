@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.checkpoints.convert import canonical
-from benchmarks.devices import usable_device
+from benchmarks.devices import add_device_argument, resolve, say_device, usable_device
 from benchmarks.errors import InputError, command_parser
 from benchmarks.files import require_file, sha256_of
 from benchmarks.records import make_record, write_record
-from benchmarks.tables.command import chosen_device, named
+from benchmarks.tables.command import named
 
 
 def figure_parser(doc: str, example: str) -> argparse.ArgumentParser:
@@ -25,7 +25,7 @@ def figure_parser(doc: str, example: str) -> argparse.ArgumentParser:
     parser.add_argument("--out", required=True, help="folder for PNG, SVG, .npz and the record")
     parser.add_argument("--size", type=int, default=224, help="pixels of the central square (default: %(default)s)")
     parser.add_argument("--heads", type=int, help="attention heads, where a foreign checkpoint does not say")
-    parser.add_argument("--device", default="auto", help="cpu or cuda; default: cuda where there is one")
+    add_device_argument(parser)
     return parser
 
 
@@ -48,10 +48,11 @@ def prepared(arguments: argparse.Namespace) -> tuple[dict[str, Path], str]:
         require_file(image, "image")
     if arguments.size < 1:
         raise InputError(f"--size is {arguments.size}: give a number of pixels above 0")
-    device = chosen_device(arguments.device)
-    usable_device(device)
+    usable_device(arguments.device)
     paths = named(arguments.checkpoint)
-    return {name: canonical(path, heads=arguments.heads) for name, path in paths.items()}, device
+    checkpoints = {name: canonical(path, heads=arguments.heads) for name, path in paths.items()}
+    say_device(arguments.device)
+    return checkpoints, resolve(arguments.device)
 
 
 def write_figure_records(

@@ -16,6 +16,7 @@ from typing import Any
 from benchmarks import shapes
 from benchmarks.checkpoints.canonical import read_canonical
 from benchmarks.checkpoints.convert import convert
+from benchmarks.devices import resolve
 from benchmarks.errors import InputError
 from benchmarks.files import read_json, sha256_of, write_json
 from benchmarks.knn.dataset import find_root, read_split
@@ -24,7 +25,6 @@ from benchmarks.records import fingerprint
 from benchmarks.tables import bootstrap
 from benchmarks.tables.ablation import Ablation, Setting
 from benchmarks.tables.benchmark import Benchmark, Launch
-from benchmarks.tables.command import chosen_device
 from benchmarks.tables.jobs import Job, config_digest
 
 CONFIGS = Path(__file__).resolve().parents[2] / "pretrain" / "configs"
@@ -60,7 +60,7 @@ class KnnAblation(Benchmark):
         devices = args.gpus if args.launcher != "none" else 1
         if args.scale == "paper" and GLOBAL_BATCH % devices:
             raise InputError(f"a batch of {GLOBAL_BATCH} images does not divide over {devices} GPUs: use 1, 2, 4 or 8")
-        self.scale, self.on, self.out = args.scale, chosen_device(args.device), Path(args.out)
+        self.scale, self.on, self.out = args.scale, resolve(args.device), Path(args.out)
         self.epochs = args.epochs or EPOCHS[args.scale]
         self.root = open_data(args.data_root, args.scale)
         facts = fingerprint(self.root, sorted(self.root.rglob("*.xml")))

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from benchmarks.devices import add_device_argument
 from benchmarks.errors import InputError, command_parser
 from benchmarks.tables.benchmark import Benchmark, Launch
 from benchmarks.tables.launchers import Slurm, visible_gpus
@@ -46,7 +47,7 @@ def table_parser(benchmark: Benchmark, doc: str, example: str) -> argparse.Argum
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="one run each (default: 0)")
     parser.add_argument("--heads", type=int, help="attention heads, where a foreign checkpoint does not say")
     if not engines:  # an engine takes the GPU by itself
-        parser.add_argument("--device", default="auto", help="cpu or cuda; default: cuda where there is one")
+        add_device_argument(parser)
     parser.add_argument("--dry-run", action="store_true", help="check everything, list the jobs and stop")
     parser.add_argument("--json", metavar="FILE", help="write the records to this file as well")
     parser.add_argument("--format", choices=tuple(SUFFIXES), default="text", help="of the table (default: text)")
@@ -134,10 +135,3 @@ def named(entries: list[str], flag: str = "--checkpoint") -> dict[str, str]:
             raise InputError(f"{flag} names {name} twice: choose another name for one of them")
         found[name] = path
     return found
-
-
-def chosen_device(name: str) -> str:
-    """``auto`` as what torch finds."""
-    import torch
-
-    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
