@@ -11,7 +11,7 @@ import torch
 from benchmarks.errors import InputError
 
 
-def usable_device(name: str = "auto") -> torch.device:
+def usable_device(name: str | torch.device = "auto") -> torch.device:
     """The device called ``name``: ``auto`` (a GPU where torch sees one, else the CPU), ``cpu``, ``cuda``, ``cuda:1``.
 
     :class:`InputError` when torch cannot use it.
@@ -21,13 +21,13 @@ def usable_device(name: str = "auto") -> torch.device:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"device {name!r} cannot be used here ({reason}): use --device cpu") from error
+        raise InputError(f"device {str(name)!r} cannot be used here ({reason}): use --device cpu") from error
     return device
 
 
-def resolve(name: str) -> str:
+def resolve(name: str | torch.device) -> str:
     """``name`` itself, or for ``auto`` what it stands for here: ``cuda`` or ``cpu``."""
-    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else str(name)
 
 
 def add_device_argument(parser: argparse.ArgumentParser) -> None:
@@ -37,12 +37,12 @@ def add_device_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def explain(name: str = "auto") -> str:
+def explain(name: str | torch.device = "auto") -> str:
     """What ``name`` stands for here and why: ``cuda:0 NVIDIA H100``, ``cpu: torch 2.14.1+cu130 finds no GPU (...)``."""
     device = usable_device(name)
     if device.type == "cuda":
         return f"cuda:{device.index or 0} {torch.cuda.get_device_name(device)}"
-    return f"{device}: {'as asked for' if name != 'auto' else no_gpu()}"
+    return f"{device}: {'as asked for' if torch.cuda.is_available() else no_gpu()}"
 
 
 def no_gpu() -> str:
@@ -62,7 +62,7 @@ def no_gpu() -> str:
 _said: set[str] = set()
 
 
-def say_device(name: str = "auto") -> None:
+def say_device(name: str | torch.device = "auto") -> None:
     """Say on standard error, once in a process, what ``name`` stands for and why; of several processes the first does.
 
     Commands call this when their input is checked and the work begins.

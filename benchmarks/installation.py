@@ -12,10 +12,10 @@ import platform
 
 import torch
 
+import benchmarks
 from benchmarks.devices import explain
 from benchmarks.engines.mmcv_ops import operators
 from benchmarks.errors import InputError, run_command
-from benchmarks.provenance import version
 
 DETECTION = ("mmengine", "mmcv.ops", "mmdet", "mmseg")
 
@@ -45,7 +45,7 @@ def faults() -> list[str]:
 
 
 def main() -> None:
-    print(f"flsl-benchmarks {version()}, Python {platform.python_version()}, torch {torch.__version__}")
+    print(f"flsl-benchmarks {benchmarks.__version__}, Python {platform.python_version()}, torch {torch.__version__}")
     print(f"device: {explain('auto')}")
     print(f"mmcv's operators: {operators() or 'mmcv is not installed: no detectors (pip install .[detection])'}")
     if wrong := faults():

@@ -153,11 +153,21 @@ class ResNetArchitecture:
 
 
 @dataclass(frozen=True)
+class ModuleArchitecture:
+    """Somebody's own network that was never a file: known by its width, its patch size (pixels) and its class."""
+
+    embed_dim: int
+    patch_size: int
+    name: str = ""
+    kind: str = "module"
+
+
+@dataclass(frozen=True)
 class Card:
     """What a canonical checkpoint says about itself."""
 
     method: str
-    architecture: Architecture | ResNetArchitecture
+    architecture: Architecture | ResNetArchitecture | ModuleArchitecture
     resize: ResizeRule
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
@@ -184,7 +194,7 @@ class Card:
         if version != CARD_VERSION:
             raise InputError(f"{where}: card version {version!r} is not known here: convert the source file again")
         try:
-            kinds = {"vit": Architecture, "resnet": ResNetArchitecture}
+            kinds = {"vit": Architecture, "resnet": ResNetArchitecture, "module": ModuleArchitecture}
             data["architecture"] = kinds[data["architecture"].get("kind", "vit")](**data["architecture"])
             data["resize"] = ResizeRule(**data["resize"])
             for name in ("mean", "std", "notes"):
