@@ -18,6 +18,7 @@ from benchmarks.core.model import Model, load_model
 from benchmarks.core.runner import Entry, Request
 from benchmarks.core.settings import from_json
 from benchmarks.core.task import Task
+from benchmarks.devices import add_device_argument
 from benchmarks.errors import InputError
 
 #: What may follow a checkpoint after commas.
@@ -32,7 +33,7 @@ def add_run_flags(parser: argparse.ArgumentParser, data_root: bool = True) -> No
     parser.add_argument("--scale", choices=("paper", "mini"), default="paper", help="default: %(default)s")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="one run each, where chance takes part")
     parser.add_argument("--heads", type=int, help="attention heads, where a foreign checkpoint does not say")
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: a GPU where there is one)")
+    add_device_argument(parser)
     parser.add_argument("--dry-run", action="store_true", help="check everything, list the jobs and stop")
     parser.add_argument("--json", metavar="FILE", help="write the records to this file as well")
     parser.add_argument("--job", metavar="HASH", help="do this one of the jobs, in this process; --dry-run lists them")

@@ -31,6 +31,7 @@ from benchmarks.core.model import Model
 from benchmarks.core.result import Result, read_results, seconds_since
 from benchmarks.core.task import Launch, Place, Task
 from benchmarks.core.tasks import task_named
+from benchmarks.devices import say_device
 from benchmarks.errors import InputError
 from benchmarks.processes import is_first_process, leave
 
@@ -218,6 +219,7 @@ def _run(
     for part in ("data", "resolved", "version"):
         if now.identity[part] != job.identity[part]:
             raise InputError(f"{part} of {job.label} has changed since it was planned: start the command again")
+    say_device(job.device)
     place = Place(folder, job.device, launch, job.seed, progress and is_first_process())
     return task.run(model, data, settings, job.scale, place), model  # type: ignore[arg-type]
 

@@ -22,7 +22,7 @@ from benchmarks.davis.predictions import write_prediction
 from benchmarks.davis.propagation import SCRATCH, propagate_video
 from benchmarks.davis.protocol import DINO, Protocol
 from benchmarks.davis.scoring import evaluate as score
-from benchmarks.devices import usable_device
+from benchmarks.devices import say_device, usable_device
 from benchmarks.errors import InputError
 
 #: Frames encoded at once where the caller does not say. On a CPU more gain nothing, and one at a time is the
@@ -95,6 +95,7 @@ def propagate(
     videos = [open_video(root, name) for name in sequence_names(root, sequences)]
     videos = [Video(video.name, video.frames[:frames], video.masks) for video in videos]
     kept: dict[str, list[np.ndarray]] = {}
+    say_device(device)
     start = time.monotonic()
     with tqdm(total=sum(len(video.frames) for video in videos), unit="frame", disable=not progress) as bar:
 
@@ -143,7 +144,7 @@ def evaluate(
     return {"metrics": metrics, "run": facts}
 
 
-def checkpoint_encoder(checkpoint: str | os.PathLike[str], device: str | torch.device = "cpu") -> Encoder:
+def checkpoint_encoder(checkpoint: str | os.PathLike[str], device: str | torch.device = "auto") -> Encoder:
     """The encoder of a canonical checkpoint on ``device``."""
     where = usable_device(str(device))
     module, card = load_backbone(checkpoint)
@@ -151,14 +152,14 @@ def checkpoint_encoder(checkpoint: str | os.PathLike[str], device: str | torch.d
 
 
 def propagate_checkpoint(
-    checkpoint: str | os.PathLike[str], *args: Any, device: str = "cpu", **options: Any
+    checkpoint: str | os.PathLike[str], *args: Any, device: str = "auto", **options: Any
 ) -> tuple[dict[str, list[np.ndarray]], dict[str, Any]]:
     """As :func:`propagate`, for a canonical checkpoint."""
     return propagate(checkpoint_encoder(checkpoint, device), *args, device=device, **options)
 
 
 def evaluate_checkpoint(
-    checkpoint: str | os.PathLike[str], *args: Any, device: str = "cpu", **options: Any
+    checkpoint: str | os.PathLike[str], *args: Any, device: str = "auto", **options: Any
 ) -> dict[str, Any]:
     """As :func:`evaluate`, for a canonical checkpoint."""
     return evaluate(checkpoint_encoder(checkpoint, device), *args, device=device, **options)

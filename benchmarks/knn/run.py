@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from benchmarks.checkpoints.card import IMAGENET_MEAN, IMAGENET_STD, Card
 from benchmarks.core.model import Model
-from benchmarks.devices import usable_device
+from benchmarks.devices import resolve, say_device, usable_device
 from benchmarks.errors import InputError
 from benchmarks.knn import processes
 from benchmarks.knn.bank import DTYPES, Bank, BankWriter, DiskBank
@@ -156,7 +156,7 @@ def evaluate(
     imagenet_root: str | os.PathLike[str],
     protocol: str = "corrected",
     ks: Sequence[int] = KS,
-    device: str = "cpu",
+    device: str = "auto",
     batch_size: int = 64,
     workers: int = 0,
     progress: bool = True,
@@ -180,9 +180,9 @@ def evaluate(
     boxes and those without a box in the crop; ``classes``, ``patch_size``, ``bank``, ``processes``, ``seconds``.
     """
     start = time.monotonic()
-    processes.join(device)
+    processes.join(resolve(device))
     progress = progress and processes.rank() == 0
-    where = usable_device(processes.own_device(device))
+    where = usable_device(processes.own_device(resolve(device)))
     if dtype not in DTYPES:
         raise InputError(f"features cannot be kept as {dtype!r}: choose {' or '.join(DTYPES)}")
     module, card = model.module, model.card
@@ -192,6 +192,7 @@ def evaluate(
     check_ks(ks, len(splits["train"].images) * GRID * GRID)
     classes = sorted({wnid for split in splits.values() for image in split.images for wnid in image.names})
     class_index = {wnid: index for index, wnid in enumerate(classes)}
+    say_device(device)
     tokens = module.to(where).patch_tokens
     extractor = Extractor(tokens, card, protocol, class_index, where, batch_size, workers, progress)
 
