@@ -22,6 +22,7 @@ from benchmarks.davis.predictions import write_prediction
 from benchmarks.davis.propagation import SCRATCH, propagate_video
 from benchmarks.davis.protocol import DINO, Protocol
 from benchmarks.davis.scoring import evaluate as score
+from benchmarks.davis.threads import settle
 from benchmarks.devices import usable_device
 from benchmarks.errors import InputError
 
@@ -177,7 +178,7 @@ def _for_each(work, videos: Sequence[Video], device: torch.device, at_once: int)
         with torch.cuda.device(device), torch.cuda.stream(torch.cuda.Stream(device)):
             return work(video)
 
-    with ThreadPoolExecutor(at_once) as pool:
+    with ThreadPoolExecutor(at_once, initializer=settle) as pool:
         running = [pool.submit(in_stream, video) for video in videos]
         try:
             for future in running:
