@@ -16,6 +16,7 @@ from typing import Any
 from benchmarks import shapes
 from benchmarks.checkpoints.canonical import read_canonical
 from benchmarks.checkpoints.convert import convert
+from benchmarks.claim import Claim
 from benchmarks.errors import InputError
 from benchmarks.files import read_json, sha256_of, write_json
 from benchmarks.knn.dataset import find_root, read_split
@@ -115,7 +116,7 @@ class KnnAblation(Benchmark):
         command = self.pretraining(setting, seed, folder, launch)
         checkpoint, finished = folder / "checkpoint.safetensors", folder / "finished.json"
         if not (finished.is_file() and read_json(finished) == setting.name and checkpoint.is_file()):
-            code = _run(command, launch.lock)
+            code = _run(command, launch.claim)
             if code:
                 raise RuntimeError(f"pretraining ended with exit code {code}: {shlex.join(command)}")
             convert(checkpoint.with_suffix(".pth"), checkpoint)
@@ -138,12 +139,14 @@ class KnnAblation(Benchmark):
         return self.on
 
 
-def _run(command: Sequence[str], lock: int | None) -> int:
+def _run(command: Sequence[str], claim: Claim | None) -> int:
     """Run ``command`` and give its exit code; SIGTERM goes on to it, and it holds the folder as long as it lives."""
-    process = subprocess.Popen(command, pass_fds=() if lock is None else (lock,))
-    with contextlib.suppress(ValueError):  # not the main thread: nothing to pass on
-        signal.signal(signal.SIGTERM, lambda number, frame: process.send_signal(number))
-    return process.wait()
+    process = subprocess.Popen(command, **({} if claim is None else claim.for_children()))
+    with contextlib.ExitStack() as afterwards:
+        with contextlib.suppress(ValueError):  # not the main thread: nothing to pass on
+            before = signal.signal(signal.SIGTERM, lambda number, frame: process.send_signal(number))
+            afterwards.callback(signal.signal, signal.SIGTERM, before or signal.SIG_DFL)
+        return process.wait()
 
 
 def open_data(data_root: str | os.PathLike[str], scale: str) -> Path:

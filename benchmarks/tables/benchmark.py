@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from benchmarks.claim import Claim
 from benchmarks.tables.jobs import Job
 from benchmarks.tables.paper import Table
 from benchmarks.tables.render import Sheet, sheet
@@ -21,7 +22,7 @@ class Launch:
     launcher: str = "none"
     gpus: int = 1  # on each machine
     nodes: int = 1
-    lock: int | None = None  # descriptor to hand to processes that work in the job's folder
+    claim: Claim | None = None  # on the job's folder, to hand to processes that work in it
 
     @property
     def devices(self) -> int:

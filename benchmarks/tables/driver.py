@@ -148,7 +148,7 @@ def _work(benchmark: Benchmark, job: Job, out: Path, launch: Launch) -> int:
             benchmark.run(job, out / job.label, launch)
         return 0
     folder = out / job.label
-    with held(folder) as lock:
+    with held(folder) as claim:
         if job.hash in (done := recorded(out)):
             print(f"done already: {done[job.hash]}")
             return 0
@@ -158,7 +158,7 @@ def _work(benchmark: Benchmark, job: Job, out: Path, launch: Launch) -> int:
             raise InputError(f"{folder} was begun on {begun} devices: go on with as many, or remove it")
         write_json(folder / MARK, {"job": job.hash, "devices": launch.devices, "identity": job.identity})
         started = datetime.datetime.now(datetime.timezone.utc)
-        result = benchmark.run(job, folder, Launch(launch.launcher, launch.gpus, launch.nodes, lock))
+        result = benchmark.run(job, folder, Launch(launch.launcher, launch.gpus, launch.nodes, claim))
         checkpoint = result.get("checkpoint") or job.checkpoint
         record = make_record(
             job.table.benchmark, job.protocol, job.scale, job.name, checkpoint, dict(job.data), result, job.seed,
