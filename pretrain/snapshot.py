@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.claim import NoLocksHere, claim
+from benchmarks.claim import Claim, NoLocksHere, claim
 from benchmarks.errors import InputError
 from benchmarks.files import atomic_path
 from pretrain.failure import TrainingFailed
@@ -27,11 +27,12 @@ class SnapshotFolder:
     def __init__(self, out: Path, keep: int) -> None:
         self.out, self.keep = out, keep
         self.folder, self.newest = out / "snapshots", out / "checkpoint.pth"
+        self._claim: Claim | None = None
 
     def prepare(self, size: int) -> None:
         """Make sure that snapshots of ``size`` bytes can be written; :class:`InputError` says why not.
 
-        Also takes the folder's lock, which is given back with this object or when the process ends, however it ends.
+        Also takes the folder's lock, which is given back by :meth:`release` and when the process ends, however it ends.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -53,6 +54,11 @@ class SnapshotFolder:
             raise InputError(
                 f"{self.out} has {free / 2**30:.1f} GiB free, but two snapshots need {2 * size / 2**30:.1f}: make room"
             )
+
+    def release(self) -> None:
+        """Give the folder's lock back."""
+        if self._claim is not None:
+            self._claim.release()
 
     def save(self, state: dict[str, Any], step: int) -> None:
         """Write ``state`` (tensors and plain containers only); :class:`TrainingFailed` names what is still safe."""
