@@ -58,8 +58,12 @@ class Windows:
             for own, around, start in zip(size, near, offset, strict=True)
         )
         rows, columns = rows[:, None, :, None], columns[None, :, None, :]
-        radius, square = self.protocol.radius, self.protocol.window == "square"
-        far = (rows > radius) | (columns > radius) if square else rows**2 + columns**2 >= radius**2
+        radius = self.protocol.radius
+        if self.protocol.window == "square":
+            far = (rows > radius) | (columns > radius)
+        else:
+            closed = self.protocol.window == "closed disk"
+            far = rows**2 + columns**2 >= radius**2 + closed
         if not radius:
             far = torch.zeros_like(far)
         return (far.flatten(2).flatten(0, 1) * FAR).float()
@@ -182,19 +186,25 @@ def _mix(
         weights = (top[:, :k] / protocol.temperature).softmax(1)
         settled = torch.zeros(len(top), dtype=torch.bool, device=top.device)
         return torch.einsum("qk,qkc->qc", weights, table[where[index[:, :k]]]), settled
-    # Compared after the exponential, as in the published program: rounding can make ties there.
-    weights = (top / protocol.temperature).exp_()
-    weights.masked_fill_(weights < weights[:, k - 1 : k].clone(), 0)
+    weights, compared = _weights(top, protocol)
+    weights.masked_fill_(compared < compared[:, k - 1 : k].clone(), 0)
     ties = (weights[:, -1] > 0) & (top.shape[1] < similarity.shape[1])
     return torch.einsum("qk,qkc->qc", weights / weights.sum(1, keepdim=True), table[where[index]]), ties
 
 
 def _mix_all(similarity: torch.Tensor, where: torch.Tensor, table: torch.Tensor, protocol: Protocol) -> torch.Tensor:
     """As :func:`_mix` with all ties, from all keys."""
-    weights = (similarity.masked_fill(similarity < FAR / 2, -torch.inf) / protocol.temperature).exp_()
-    least = weights.topk(min(protocol.topk, weights.shape[1]), dim=1).values[:, -1:]
-    weights.masked_fill_(weights < least, 0)
+    similarity = similarity.masked_fill(similarity < FAR / 2, -torch.inf)
+    weights, compared = _weights(similarity, protocol)
+    weights.masked_fill_(compared < compared.topk(min(protocol.topk, compared.shape[1]), dim=1).values[:, -1:], 0)
     return (weights / weights.sum(1, keepdim=True)) @ table[where]
+
+
+def _weights(similarity: torch.Tensor, protocol: Protocol) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weights of similarities, not normalised, and what is compared for ties: in DINO's program the weights, after
+    the exponential (rounding can make ties there), in DINOv3's the similarities."""
+    weights = (similarity / protocol.temperature).exp_()
+    return weights, similarity if protocol.ties_of == "similarities" else weights
 
 
 def _batches(frames: Iterable[torch.Tensor], size: int) -> Iterator[torch.Tensor]:

@@ -52,10 +52,10 @@ def label_maps(
                     f"{path} is {frame.shape[1]}x{frame.shape[0]}, but {video.masks[0]} is "
                     f"{mask.shape[1]}x{mask.shape[0]}: all frames and masks of a sequence must have one size"
                 )
-            yield prepare_frame(frame, size, mean, std).to(device)
+            yield prepare_frame(frame, size, mean, std, protocol.resample).to(device)
 
     yield mask
-    first_mask = prepare_mask(mask, encoder.grid(size), protocol).to(device)
+    first_mask = prepare_mask(mask, encoder.grid(size), protocol, size).to(device)
     yield from propagate_video(encoder, frames(), first_mask, mask.shape, protocol, batch_size, scratch)
 
 
