@@ -83,7 +83,13 @@ class Trainer:
     # -- the loop
 
     def run(self) -> Path:
-        """Train to the end (or go on to it) and return the path of the newest snapshot."""
+        """Train to the end (or go on to it) and return the path of the newest snapshot; then let go of ``run.out``."""
+        try:
+            return self._run()
+        finally:
+            self.snapshots.release()
+
+    def _run(self) -> Path:
         run, out = self.config.run, self.snapshots.out
         if self.processes.first:
             self.log = RunLog(out, self.step, run.tensorboard)
