@@ -12,6 +12,7 @@ from typing import Any
 
 from benchmarks import shapes
 from benchmarks.checkpoints.card import Architecture, Card, ResNetArchitecture
+from benchmarks.coco.check import require_pictures
 from benchmarks.coco.dataset import CocoRoot, open_coco
 from benchmarks.coco.engines import Engine, choose
 from benchmarks.coco.pictures import write_detections, write_losses
@@ -86,7 +87,7 @@ class Coco(Benchmark):
     def lines(self) -> list[str]:
         """The data."""
         d = self.data
-        return [f"data: {d.path}, {d.train_images} training images, {d.val_images} validation images"]
+        return [f"data: {d.path}, {d.train_images} training images, {d.val_images} validation images", *d.notes]
 
     def require(self) -> None:
         """The engine, and for scale paper a GPU."""
@@ -151,6 +152,7 @@ def open_data(data_root: str | os.PathLike[str], scale: str) -> CocoRoot:
     data = open_coco(root)
     if scale == "paper":
         data.require_whole()
+    require_pictures(data)
     return data
 
 
