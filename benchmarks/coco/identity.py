@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -12,6 +13,11 @@ from benchmarks.coco.findings import Findings, count, first
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
 #: Integers below this are exact in float64, in which pycocotools notes matches.
 _EXACT = 2**53
+
+
+def is_finite(value: Any) -> bool:
+    """Whether a value is a number that a float can hold, and no bool."""
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max
 
 
 def is_id(value: Any) -> bool:

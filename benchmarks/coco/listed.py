@@ -55,16 +55,16 @@ def _sizes(images: list[dict[str, Any]], ids: list[Any], findings: Findings) -> 
 
 
 def _file_names(images: list[dict[str, Any]], ids: list[Any], findings: Findings) -> bool:
-    """LVIS has no ``file_name``; there the last part of ``coco_url`` is COCO's own name."""
+    """LVIS has no ``file_name``; there the end of ``coco_url`` is folder and name in COCO, whichever split it is of."""
     nameless, completed = [], []
     for image, own in zip(images, ids, strict=True):
         name = image.get("file_name")
         if type(name) is str and name.strip():
             continue
         url = image.get("coco_url")
-        last = unquote(urlsplit(url).path).rsplit("/", 1)[-1] if type(url) is str else ""
-        if name is None and last:
-            image["file_name"] = last
+        parts = unquote(urlsplit(url).path).split("/") if type(url) is str else []
+        if name is None and len(parts) > 1 and parts[-1]:
+            image["file_name"] = "/".join(parts[-2:])
             completed.append(own)
         else:
             nameless.append(own)

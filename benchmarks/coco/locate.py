@@ -12,8 +12,8 @@ def locate(names: Sequence[str], folder: Path, root: Path) -> tuple[dict[str, st
     """Names that stand for another path than ``folder / name``, with that path, and names without a picture.
 
     A name means the path in the split's ``folder``, sub-folders and links included. Where there is none: with ``/`` for
-    the ``\\`` of Windows; from the ``root`` of the data set on; with umlauts composed or decomposed; and, as LVIS takes
-    its validation from both splits of COCO, in the folder of the other split.
+    the ``\\`` of Windows; from the ``root`` of the data set on; with umlauts composed or decomposed. No other folder is
+    searched: another picture may have the same name there.
     """
     there = _plain_files(folder)
     elsewhere, missing = {}, []
@@ -40,8 +40,7 @@ def _plain_files(folder: Path) -> set[str]:
 def _elsewhere(name: str, folder: Path, root: Path) -> Path | None:
     spellings = [name, name.replace("\\", "/")]
     spellings += [unicodedata.normalize(form, spelling) for spelling in spellings for form in ("NFC", "NFD")]
-    folders = [folder, root, *(root / other for other in ("train2017", "val2017") if "/" not in name)]
-    for place in folders:
+    for place in (folder, root):
         for spelling in dict.fromkeys(spellings):
             try:
                 if (path := place / spelling).is_file():

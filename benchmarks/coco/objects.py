@@ -12,7 +12,7 @@ from benchmarks.coco import boxes as box_rules
 from benchmarks.coco import masks as mask_rules
 from benchmarks.coco.complete import area_of, box_of
 from benchmarks.coco.findings import Findings
-from benchmarks.coco.identity import alike, is_number_from_1, numbers_of_annotations, refuse_unlisted
+from benchmarks.coco.identity import alike, is_finite, is_number_from_1, numbers_of_annotations, refuse_unlisted
 from benchmarks.coco.listed import Sizes, needs_numbers
 
 
@@ -111,14 +111,9 @@ class Objects:
     def _areas(self) -> list[int]:
         """Places without ``area``; what is no number of 0 or more is a fault."""
         areas = self.column("area")
-        if set(map(type, areas)) <= {int, float} and min(areas) >= 0 and math.isfinite(sum(areas)):
+        if set(map(type, areas)) == {float} and min(areas) >= 0 and math.isfinite(sum(areas)):
             return []
-        number = (int, float)
-        wrong = [
-            i
-            for i, area in enumerate(areas)
-            if area is not None and not (type(area) in number and 0 <= area < math.inf)
-        ]
+        wrong = [i for i, area in enumerate(areas) if area is not None and not (is_finite(area) and area >= 0)]
         remedy = "correct it, or leave it out: the mask's pixels are counted then"
         self.findings.refuse(self.named(wrong), "annotation", "whose area is no number of 0 or more", remedy)
         return [i for i, area in enumerate(areas) if area is None]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from typing import Any
 
@@ -13,7 +12,7 @@ from benchmarks.coco import masks as mask_rules
 from benchmarks.coco.annotations import Annotations
 from benchmarks.coco.complete import encoded
 from benchmarks.coco.findings import Findings, count, first
-from benchmarks.coco.identity import is_id
+from benchmarks.coco.identity import is_finite, is_id
 from benchmarks.coco.reading import read_content
 from benchmarks.errors import InputError
 
@@ -66,12 +65,14 @@ def _ids(detections, noun: str, listed: dict[Any, int], truth_name: str, finding
     numbers = [own for own in used if type(own) is int]
     if noun == "category" and numbers and min(numbers) == 0 and max(numbers) < len(listed):
         remedy += f" ({', '.join(map(str, list(listed)[:3]))}, ...); these look like places in the list of classes"
-    findings.refuse(lost, "detection", f"of {count(len(shown), noun)} not listed", remedy, f"{noun}_id")
+    if lost:
+        what = f"{count(len(lost), 'detection')} of {count(len(shown), noun)} not listed ({first(shown)})"
+        findings.faults.append(f"{what}: {remedy}")
     return used
 
 
 def _refuse_scores(scores: list[Any], findings: Findings) -> None:
-    wrong = [s for s in scores if type(s) not in (float, int) or not -math.inf < s < math.inf]
+    wrong = [score for score in scores if not is_finite(score)]
     findings.refuse(wrong, "detection", "whose score is no finite number", "correct the scores", "such as")
 
 
