@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 
 import numpy as np
@@ -15,6 +16,7 @@ from benchmarks.checkpoints.canonical import read_canonical
 from benchmarks.coco.dataset import open_coco
 from benchmarks.coco.intervals import score_with_interval
 from benchmarks.coco.overfit import choose_images, write_subset
+from benchmarks.coco.pictures import write_detections
 from benchmarks.coco.recipe import Options
 from benchmarks.coco.run import CONFIGS, run
 from benchmarks.coco.scoring import score
@@ -204,6 +206,41 @@ def test_a_detector_trains_in_bfloat16_on_a_data_set_of_one_image(coco, control,
     assert trained.dtype == torch.float32
     before = read_canonical(control)[0]["blocks.0.attn.qkv.weight"]
     assert not torch.equal(trained, before)
+
+
+def test_data_as_people_have_it_trains_and_scores_as_the_clean_one(coco, control, tmp_path):
+    pytest.importorskip("mmcv.ops", reason="needs mmcv with its operators")
+    messy = tmp_path / "messy" / "coco"
+    shutil.copytree(coco / "coco", messy)
+    names = {}
+    for split in ("train", "val"):
+        file = messy / f"annotations/instances_{split}2017.json"
+        data = json.loads(file.read_text())
+        for image in data["images"]:
+            names[f"picture {image['id']:06d}"] = image["id"]
+            image["id"] = f"picture {image['id']:06d}"
+        for number, annotation in enumerate(data["annotations"]):
+            annotation |= {"id": number, "image_id": f"picture {annotation['image_id']:06d}"}
+            annotation["category_id"] = f"class {annotation['category_id']}"
+            if not annotation["iscrowd"]:
+                annotation.pop("iscrowd")
+                annotation["segmentation"].append([1, 1, 2, 2])
+        for category in data["categories"]:
+            category["id"] = f"class {category['id']}"
+        file.write_text(json.dumps(data))
+    results = [run(control, root, tmp_path / root.parent.name, iterations=1, progress=False) for root in (coco, messy)]
+    found = [json.loads((tmp_path / root.parent.name / "detections.json").read_text()) for root in (coco, messy)]
+    assert found[0]
+    for detection in found[1]:
+        detection["image_id"] = names[detection["image_id"]]
+        detection["category_id"] = int(detection["category_id"].removeprefix("class "))
+    assert found[0] == found[1]
+    assert results[0]["metrics"] == results[1]["metrics"]
+    assert results[0]["interval"] == results[1]["interval"]
+    losses = [(tmp_path / root.parent.name / "losses.jsonl").read_text() for root in (coco, messy)]
+    assert losses[0] == losses[1]
+    own = json.loads((tmp_path / "messy" / "detections.json").read_text())
+    write_detections(tmp_path / "a.png", messy / "annotations/instances_val2017.json", messy / "val2017", own)
 
 
 def test_missing_and_broken_images_are_named(control, tmp_path):

@@ -200,7 +200,7 @@ def test_a_killed_run_ends_as_the_unbroken_one(tmp_path):
     config, data = CONFIGS / "mmdet" / "mask_rcnn_vitdet_mini.py", open_coco(tmp_path)
     schedule = resolve(engine.read_config(config)["recipe"], 4, 1, Options(2, 1, updates=2), gpu=False)
     assert schedule.accumulation == 2
-    changes = {**data_changes(data), **engine.schedule_changes(schedule), "model.backbone.frozen": False}
+    changes = {**data_changes(data, tmp_path), **engine.schedule_changes(schedule), "model.backbone.frozen": False}
 
     def train(out):
         engine.train(config, tmp_path / "c.safetensors", out, changes, seed=3, progress=False)
