@@ -13,10 +13,17 @@ from typing import NamedTuple
 import torch
 
 from benchmarks.checkpoints.canonical import is_canonical, read_canonical, write_canonical
-from benchmarks.checkpoints.card import Architecture, Card, ResNetArchitecture
+from benchmarks.checkpoints.card import Architecture, Card, ResNetArchitecture, TimmArchitecture
 from benchmarks.checkpoints.checks import COUNTER, check, compare_depths
 from benchmarks.checkpoints.container import Opened, open_foreign, require_source
-from benchmarks.checkpoints.facts import depth_of, resnet_architecture, settle_heads, vit_architecture, width_of
+from benchmarks.checkpoints.facts import (
+    depth_of,
+    resnet_architecture,
+    settle_heads,
+    timm_architecture,
+    vit_architecture,
+    width_of,
+)
 from benchmarks.checkpoints.formats.family import Facts, Family, Finder, Taken
 from benchmarks.checkpoints.ledger import Ledger, make_ledger, one_line
 from benchmarks.checkpoints.names import Source, Tensors
@@ -140,7 +147,7 @@ def _convert(source: Path, opened: Opened, heads: int | None, branch: str | None
     taken.notes += [f"the file names {name}, which runs code when unpickled; it was not run" for name in armed(opened)]
     names = rename(family, taken)
     architecture, made = _network(family, facts, Tensors(taken.tensors, names), heads)
-    if family.kind == "vit":
+    if isinstance(architecture, Architecture):
         compare_depths(family, taken, Finder(within), architecture.depth)
     tensors = Tensors(taken.tensors, names, made)
     check(tensors, tensor_shapes(architecture), taken, family)
@@ -156,7 +163,7 @@ def _convert(source: Path, opened: Opened, heads: int | None, branch: str | None
         source_sha256=source_digest(opened.files),
         branch=".".join((*path, taken.place.branch)) if path else taken.place.branch,
         prefix=taken.prefix,
-        provenance={name: where for name, where in facts.provenance.items() if name != "rope_base"},
+        provenance={n: where for n, where in facts.provenance.items() if n not in ("rope_base", "network")},
         notes=tuple(taken.notes),
     )
     return Converted(tensors, card, make_ledger(opened, family, taken, tensors, card, path))
@@ -178,7 +185,7 @@ def rename(family: Family, taken: Taken) -> dict[str, Source]:
 
 def _network(
     family: Family, facts: Facts, tensors: Tensors, heads: int | None
-) -> tuple[Architecture | ResNetArchitecture, dict[str, torch.Tensor]]:
+) -> tuple[Architecture | ResNetArchitecture | TimmArchitecture, dict[str, torch.Tensor]]:
     """The architecture, and the tensors of it that the layout does not store."""
     if family.kind == "resnet":
         if heads is not None:
@@ -188,6 +195,8 @@ def _network(
         return resnet, {name: torch.zeros((), dtype=torch.int64) for name in counters}
     if heads is not None and heads < 1:
         raise InputError(f"--heads {heads}: a positive number is needed")
+    if family.kind == "timm":
+        return timm_architecture(facts, heads), {}
     width = width_of(tensors)
     settle_heads(family, facts, width, depth_of(tensors), heads)
     made: dict[str, torch.Tensor] = {}
