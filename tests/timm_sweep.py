@@ -36,7 +36,7 @@ def arguments(name: str) -> tuple[dict[str, Any], int, int]:
     """Constructor arguments that make an architecture small, its patch size and its heads."""
     small: dict[str, Any] = {"depth": 2}
     if "sapiens2" in name:
-        small["num_kv_heads"] = None  # the registered ones are a list for every block
+        small["num_kv_heads"] = [2, 2]  # the registered ones are a number for each of many blocks
     with torch.device("meta"):
         network = timm.create_model(name, num_classes=0, **small)
     heads = next(m.num_heads for m in network.blocks.modules() if hasattr(m, "num_heads"))
