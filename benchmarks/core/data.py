@@ -48,9 +48,14 @@ def cache_folder() -> Path:
     return Path(os.environ.get("FLSL_CACHE") or Path(base) / "flsl-benchmarks")
 
 
-def fingerprint(root: Path, annotations: Iterable[Path], images: Iterable[Path]) -> Fingerprint:
-    """The identity of the data set at ``root`` from its annotation files and its listed images."""
-    marks, kept = [], ContentHashes(root)
+def fingerprint(
+    root: Path, annotations: Iterable[Path], images: Iterable[Path], content: Iterable[str] = ()
+) -> Fingerprint:
+    """The identity of the data set at ``root`` from its annotation files and its listed images.
+
+    ``content`` is for annotations that were read already: what they say, a line each, in an order of its own.
+    """
+    marks, kept = [f"{line}\n" for line in content], ContentHashes(root)
     for path in sorted(set(annotations)):
         marks.append(f"{path.relative_to(root).as_posix()} {kept.sha256(path)}\n")
     kept.save()
