@@ -12,9 +12,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.checkpoints.card import IMAGENET_MEAN, IMAGENET_STD
 from benchmarks.errors import InputError
+from benchmarks.images import read_rgb
 from pretrain.augment_batch import augment_batch, pack
 from pretrain.config import Config
-from pretrain.images import BrokenImage, list_images, open_rgb
+from pretrain.images import open_images
 from pretrain.signals import shield_worker
 from pretrain.views import ViewMaker, Views
 
@@ -75,7 +76,7 @@ class ViewsDataset(Dataset):
     """``(epoch, index)`` -> :class:`Views`, or (path, reason) when the image cannot be decoded."""
 
     def __init__(self, config: Config, augment_later: bool = False) -> None:
-        self.images = list_images(config.data.root)
+        self.images = open_images(config.data.root)
         self.seed = config.run.seed
         self.maker = ViewMaker(config.model, config.views, bool(config.previous.checkpoint), augment_later)
 
@@ -86,8 +87,8 @@ class ViewsDataset(Dataset):
         epoch, index = item
         cv2.setNumThreads(0)  # a loader worker is one process on one core
         try:
-            image = open_rgb(self.images[index])
-        except BrokenImage as error:
+            image = read_rgb(self.images[index])
+        except InputError as error:
             return str(self.images[index]), str(error)
         return self.maker(image, np.random.default_rng((self.seed, epoch, index)))
 

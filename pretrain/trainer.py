@@ -17,12 +17,12 @@ from tqdm import tqdm
 
 from benchmarks.errors import InputError
 from benchmarks.files import require_file
+from benchmarks.images import read_rgb
 from pretrain.config import Config, as_dict
 from pretrain.data import Batch, Loaded, make_loader, normalise
 from pretrain.distributed import Processes, choose_device, mean_over_processes
 from pretrain.export import export_canonical
 from pretrain.failure import Stopped, TrainingFailed
-from pretrain.images import BrokenImage, open_rgb
 from pretrain.log import RunLog
 from pretrain.networks import Network, choose_attention
 from pretrain.objective import Losses, Objective, Statistics
@@ -262,8 +262,8 @@ class Trainer:
 
         images = []
         for index in np.linspace(0, len(self.images) - 1, PICTURED).astype(int):
-            with contextlib.suppress(BrokenImage):
-                image = open_rgb(self.images[index])
+            with contextlib.suppress(InputError):
+                image = read_rgb(self.images[index])
                 side = min(image.shape[:2])
                 box = ((image.shape[1] - side) // 2, (image.shape[0] - side) // 2, side, side)
                 images.append(resized_crop(image, box, self.config.model.image_size))
@@ -280,13 +280,12 @@ class Trainer:
         for name, reason in found.items():
             if name not in self.broken:
                 self.broken[name] = reason
-                self.progress.write(f"left out, cannot be decoded: {name} ({reason})", file=sys.stderr)
+                self.progress.write(f"left out, cannot be decoded: {reason}", file=sys.stderr)
         count, images = len(self.broken), len(self.images)
         if count / images > self.config.data.max_broken:
             raise InputError(
-                f"{count} of {images} images cannot be decoded, the last is {list(self.broken)[-1]} "
-                f"({list(self.broken.values())[-1]}): repair them or raise data.max_broken "
-                f"({self.config.data.max_broken})"
+                f"{count} of {images} images cannot be decoded, more than data.max_broken "
+                f"({self.config.data.max_broken}) allows; the last: {list(self.broken.values())[-1]}"
             )
 
     def _gather_broken(self) -> list[str]:

@@ -5,13 +5,14 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 
 from benchmarks.backbones.resnet import HouseResNet
 from benchmarks.backbones.vit import HouseViT
 from benchmarks.checkpoints.card import DINO_RESIZE, Architecture, Card, ResNetArchitecture
 from benchmarks.davis import propagation
-from benchmarks.davis.encoder import Encoder
+from benchmarks.davis.encoder import Encoder, backbone_encoder
 from benchmarks.davis.frames import FirstMask, harden, input_size, prepare_mask
 from benchmarks.davis.pictures import write_animation, write_strip
 from benchmarks.davis.predictions import voc_palette, write_prediction
@@ -78,7 +79,7 @@ def test_crw_reduces_the_mask_bilinearly_and_stretches_nothing():
 def test_a_still_video_keeps_its_mask_with_class_token_and_registers(protocol, shape, batch_size):
     torch.manual_seed(0)
     architecture = Architecture(32, 1, 2, 14, 224, class_token=True, registers=4, position_prefix_rows=1)
-    encoder = Encoder(HouseViT(architecture, DINO_RESIZE).eval(), Card("x", architecture, DINO_RESIZE))
+    encoder = backbone_encoder(HouseViT(architecture, DINO_RESIZE).eval(), Card("x", architecture, DINO_RESIZE))
     mask = np.zeros(shape, np.uint8)
     mask[28:84, 42:98] = 1
     frames = [torch.randn(3, *shape)] * 4
@@ -110,7 +111,7 @@ def test_which_frames_are_the_context(protocol, seen, monkeypatch):
     monkeypatch.setattr(propagation, "harden", lambda soft, *_: soft)
 
     class Pixels:
-        stride = 1
+        patch_size = 1
 
         def __call__(self, images):
             return images
@@ -126,7 +127,7 @@ def test_a_resnet_gives_its_third_stage_at_stride_8(block, widths):
     torch.manual_seed(0)
     inner = widths if block == "basic" else (4, 4, 4, 4)
     architecture = ResNetArchitecture(8, (1, 1, 1, 1), inner, widths, block=block)
-    encoder = Encoder(HouseResNet(architecture).eval(), Card("x", architecture, DINO_RESIZE))
+    encoder = backbone_encoder(HouseResNet(architecture).eval(), Card("x", architecture, DINO_RESIZE))
     mask = np.zeros((90, 132), np.uint8)
     mask[24:72, 40:96] = 4
     first = prepare_mask(mask, encoder.grid(mask.shape), CRW)
@@ -137,11 +138,24 @@ def test_a_resnet_gives_its_third_stage_at_stride_8(block, widths):
 
 
 def test_a_checkpoint_with_its_own_normalisation_keeps_it():
-    card = Card("x", Architecture(32, 1, 2, 16, 224), DINO_RESIZE)
-    assert Encoder(None, card).normalisation(DINO)[1] == (0.228, 0.224, 0.225)
-    assert Encoder(None, card).normalisation(CRW)[1] == (0.229, 0.224, 0.225)
+    encoder = Encoder(None, 16)
+    assert encoder.normalisation(DINO)[1] == (0.228, 0.224, 0.225)
+    assert encoder.normalisation(CRW)[1] == (0.229, 0.224, 0.225)
     half = (0.5, 0.5, 0.5)
-    assert Encoder(None, dataclasses.replace(card, mean=half, std=half)).normalisation(DINO) == (half, half)
+    assert dataclasses.replace(encoder, mean=half, std=half).normalisation(DINO) == (half, half)
+
+
+def test_any_function_of_images_is_an_encoder_and_class_tokens_are_refused():
+    def pooled(images):
+        return F.avg_pool2d(images, 8).flatten(2).transpose(1, 2)
+
+    image = torch.rand(2, 3, 16, 32)
+    features = Encoder(pooled, 8)(image)
+    assert features.shape == (2, 2, 4, 3)
+    assert torch.equal(features, Encoder(lambda images: pooled(images).unflatten(1, (2, 4)), 8)(image))
+    assert torch.allclose(features.norm(dim=-1), torch.ones(2, 2, 4))
+    with pytest.raises(InputError, match=r"gives \[2, 8, 3\] for images \[2, 3, 16, 32\].*must be \[2, 1, 2, 3\]"):
+        Encoder(pooled, 16)(image)
 
 
 def test_decay_is_the_first_quarter_less_the_last():

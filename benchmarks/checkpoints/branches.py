@@ -179,6 +179,8 @@ def _branch(flat: list[_Entry], mark: _Entry, prefix: str, layouts: list[tuple[L
 
 
 def _unknown(layout: Layout, names: dict[str, None]) -> list[str]:
+    if not layout.rows:  # a network under its own names: whatever it is, it lies in one dict
+        return list(names)
     try:
         return layout.find(names)[1]
     except InputError:  # a broken network is nobody's stranger: what is wrong is said when it is read
@@ -192,7 +194,7 @@ def _is_complete(branch: Branch, layout: Layout, kind: str) -> bool:
         except InputError:
             return True
         return "conv1.weight" in found and all(f"layer{stage}.0.conv1.weight" in found for stage in range(1, 5))
-    return kind != "vit" or branch.depth > 0
+    return branch.depth > 0
 
 
 def _same(a: torch.Tensor, b: torch.Tensor) -> bool:

@@ -25,6 +25,7 @@ class CocoRoot:
     train_images: int
     val_images: int
     annotated_images: int = 0  # of the training images, those with an object that is no crowd
+    files: tuple[Path, ...] = ()  # every image that is listed
 
     def annotations(self, split: str) -> Path:
         return self.path / "annotations" / f"instances_{split}2017.json"
@@ -44,6 +45,7 @@ def open_coco(root: str | os.PathLike[str]) -> CocoRoot:
     root = require_folder(root, "COCO folder")
     path = root / "coco" if (root / "coco").is_dir() else root
     counts, names, annotated = {}, {}, 0
+    files: list[Path] = []
     for split in ("train", "val"):
         file = path / "annotations" / f"instances_{split}2017.json"
         if not file.is_file():
@@ -70,12 +72,13 @@ def open_coco(root: str | os.PathLike[str]) -> CocoRoot:
                 f"{len(missing)} of {len(data['images'])} images of {file} are not in {folder}, such as {missing[0]}"
             )
         counts[split] = len(data["images"])
+        files += [folder / image["file_name"] for image in data["images"]]
         names[split] = tuple(category["name"] for category in data["categories"])
         if split == "train":
             annotated = len({a["image_id"] for a in data["annotations"] if not a.get("iscrowd")})
     if names["train"] != names["val"]:
         raise InputError(f"{path}: the train and val annotation files list different categories")
-    return CocoRoot(path, names["train"], counts["train"], counts["val"], annotated)
+    return CocoRoot(path, names["train"], counts["train"], counts["val"], annotated, tuple(files))
 
 
 def _check(file: Path, data: dict[str, Any]) -> None:

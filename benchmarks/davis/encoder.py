@@ -1,6 +1,10 @@
-"""From frames to unit features on a grid: all that label propagation knows of a network."""
+"""Dense features of unit length on a grid: all that label propagation knows of a network."""
 
 from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -8,46 +12,77 @@ from torch import nn
 
 from benchmarks.checkpoints.card import IMAGENET_MEAN, IMAGENET_STD, Card
 from benchmarks.davis.protocol import Protocol
+from benchmarks.errors import InputError
 
 RESNET_STAGE = 2
 RESNET_STRIDE = 8
 
+Triple = tuple[float, float, float]
 
+
+@dataclass(frozen=True)
 class Encoder:
-    """A backbone of the house as a map of features. Another kind of network needs other lines here, and only here.
+    """A function that gives features of patches, and what must be known to call it.
 
-    A ViT gives the patch tokens of its last block. A ResNet gives the map of its third stage with that stage's
-    stride taken out, as videowalk does; the module is changed for that. ``stride`` is pixels per token, and
-    sides of the input must be multiples of ``multiple``.
+    Attributes:
+        tokens: normalised images ``[B, 3, h, w]`` -> features ``[B, rows * columns, D]`` (or ``[B, rows, columns,
+            D]``), row-major, without class or register tokens, on the images' device. Called from several threads where
+            the caller asks for sequences side by side.
+        patch_size: pixels per token.
+        multiple: sides of the images must be multiples of it; None: of ``patch_size``.
+        mean, std: what the network was trained with.
     """
 
-    def __init__(self, module: nn.Module, card: Card) -> None:
-        self.module, self.card = module, card
-        self.is_resnet = card.architecture.kind == "resnet"
-        self.stride = self.multiple = card.architecture.patch_size
-        if self.is_resnet:
-            self.stride, self.multiple = RESNET_STRIDE, 1
-            for layer in module.layer3.modules():
-                if isinstance(layer, nn.Conv2d):
-                    layer.stride = (1, 1)
+    tokens: Callable[[torch.Tensor], torch.Tensor]
+    patch_size: int
+    mean: Triple = IMAGENET_MEAN
+    std: Triple = IMAGENET_STD
+    multiple: int | None = None
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """Images ``[B, 3, h, w]`` -> features ``[B, rows, columns, D]`` on :meth:`grid`, each of length 1."""
-        if self.is_resnet:
-            (maps,) = self.module.forward_intermediates(images, indices=[RESNET_STAGE], intermediates_only=True)
-            return F.normalize(maps.permute(0, 2, 3, 1), dim=3)
-        return F.normalize(self.module.patch_tokens(images), dim=2).unflatten(1, self.grid(images.shape[2:]))
+        features = self.tokens(images)
+        grid = self.grid((images.shape[2], images.shape[3]))
+        asked = (len(images), *grid, features.shape[-1])
+        if features.shape[:-1] == (len(images), grid[0] * grid[1]):
+            features = features.unflatten(1, grid)
+        if features.shape != asked:
+            raise InputError(
+                f"the network gives {list(features.shape)} for images {list(images.shape)}: with patches of "
+                f"{self.patch_size} pixels that must be {list(asked)}, without class or register tokens"
+            )
+        return F.normalize(features, dim=-1)
 
     def grid(self, size: tuple[int, int]) -> tuple[int, int]:
         """Rows and columns of the map for an input of ``size`` (height, width) in pixels; rounded up."""
-        return -(-size[0] // self.stride), -(-size[1] // self.stride)
+        return -(-size[0] // self.patch_size), -(-size[1] // self.patch_size)
 
-    def normalisation(self, protocol: Protocol) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    def normalisation(self, protocol: Protocol) -> tuple[Triple, Triple]:
         """Mean and deviation for frames: the protocol's, unless the checkpoint was trained with others.
 
         The published scripts normalise for every network alike. Weights that never saw ImageNet's normalisation
-        would be judged on inputs they do not know, so they get the one on their card.
+        would be judged on inputs they do not know, so they get their own.
         """
-        if (self.card.mean, self.card.std) == (IMAGENET_MEAN, IMAGENET_STD):
+        if (tuple(self.mean), tuple(self.std)) == (IMAGENET_MEAN, IMAGENET_STD):
             return protocol.mean, protocol.std
-        return self.card.mean, self.card.std
+        return self.mean, self.std
+
+
+def backbone_encoder(module: nn.Module, card: Card) -> Encoder:
+    """The encoder of a backbone of the house, which is left as it is.
+
+    A ViT gives the patch tokens of its last block. A ResNet gives the map of its third stage with that stage's stride
+    taken out, as videowalk does. Another kind of network needs other lines here, and only here.
+    """
+    if card.architecture.kind != "resnet":
+        return Encoder(module.patch_tokens, card.architecture.patch_size, card.mean, card.std)
+    module = copy.deepcopy(module)
+    for layer in module.layer3.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.stride = (1, 1)
+
+    def tokens(images: torch.Tensor) -> torch.Tensor:
+        (maps,) = module.forward_intermediates(images, indices=[RESNET_STAGE], intermediates_only=True)
+        return maps.permute(0, 2, 3, 1)
+
+    return Encoder(tokens, RESNET_STRIDE, card.mean, card.std, multiple=1)

@@ -237,5 +237,5 @@ def propagate_video(
                 soft = propagate_labels(features, *zip(first, *context, strict=True), protocol, scratch)
                 # The soft labels go on, not the map: what was uncertain stays so.
                 context.append((features, soft))
-                labels = harden(soft, first_mask.indices, encoder.stride, size, protocol)
+                labels = harden(soft, first_mask.indices, encoder.patch_size, size, protocol)
             yield labels

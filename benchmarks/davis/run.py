@@ -16,12 +16,12 @@ from tqdm import tqdm
 
 from benchmarks.backbones import load_backbone
 from benchmarks.davis.dataset import Video, find_root, open_video, read_frame, read_mask, sequence_names
-from benchmarks.davis.encoder import Encoder
+from benchmarks.davis.encoder import Encoder, backbone_encoder
 from benchmarks.davis.frames import input_size, prepare_frame, prepare_mask
 from benchmarks.davis.predictions import write_prediction
 from benchmarks.davis.propagation import SCRATCH, propagate_video
 from benchmarks.davis.protocol import DINO, Protocol
-from benchmarks.davis.scoring import evaluate
+from benchmarks.davis.scoring import evaluate as score
 from benchmarks.devices import usable_device
 from benchmarks.errors import InputError
 
@@ -40,7 +40,7 @@ def label_maps(
 ) -> Iterator[np.ndarray]:
     """Yield a label map uint8 ``[H, W]`` for every frame of ``video``; the first is its first mask, untouched."""
     mask = read_mask(video.masks[0])
-    size = input_size(*mask.shape, encoder.multiple, protocol)
+    size = input_size(*mask.shape, encoder.multiple or encoder.patch_size, protocol)
     mean, std = encoder.normalisation(protocol)
 
     def frames() -> Iterator[torch.Tensor]:
@@ -58,24 +58,25 @@ def label_maps(
     yield from propagate_video(encoder, frames(), first_mask, mask.shape, protocol, batch_size, scratch)
 
 
-def propagate_checkpoint(
-    checkpoint: str | os.PathLike[str],
+def propagate(
+    encoder: Encoder,
     davis_root: str | os.PathLike[str],
     out: str | os.PathLike[str] | None = None,
     sequences: Sequence[str] | None = None,
     frames: int | None = None,
     protocol: Protocol = DINO,
-    device: str = "cpu",
+    device: str | torch.device = "cpu",
     progress: bool = True,
     batch_size: int | None = None,
     scratch: int = SCRATCH,
     at_once: int = 1,
 ) -> tuple[dict[str, list[np.ndarray]], dict[str, Any]]:
-    """Label maps of every sequence for a canonical checkpoint.
+    """Label maps of every sequence by an encoder's features.
 
     Args:
         out: write them as ``out/<sequence>/<frame>.png`` and do not keep them.
         frames: stop after the first so many frames of each sequence.
+        device: where the encoder takes its images.
         batch_size: frames to encode at once; see :data:`BATCH`.
         scratch: MiB to propagate in; see :data:`benchmarks.davis.propagation.SCRATCH`.
         at_once: sequences side by side, for a GPU that one alone does not fill.
@@ -84,7 +85,7 @@ def propagate_checkpoint(
         The label maps by sequence (empty with ``out``), and facts about the run: ``protocol``, ``sequences``
         (frames of each), ``stride`` (pixels per token), ``normalisation``, ``seconds``.
     """
-    where = usable_device(device)
+    where = usable_device(str(device))
     batch_size = BATCH.get(where.type, BATCH["cuda"]) if batch_size is None else batch_size
     if frames is not None and frames < 2:
         raise InputError(f"{frames} frame(s) leave nothing to propagate to: ask for 2 or more")
@@ -93,13 +94,11 @@ def propagate_checkpoint(
     root = find_root(davis_root)
     videos = [open_video(root, name) for name in sequence_names(root, sequences)]
     videos = [Video(video.name, video.frames[:frames], video.masks) for video in videos]
-    module, card = load_backbone(checkpoint)
-    encoder = Encoder(module.to(where), card)
     kept: dict[str, list[np.ndarray]] = {}
     start = time.monotonic()
     with tqdm(total=sum(len(video.frames) for video in videos), unit="frame", disable=not progress) as bar:
 
-        def propagate(video: Video) -> None:
+        def carry(video: Video) -> None:
             found = []
             maps = label_maps(encoder, video, protocol, where, batch_size, scratch)
             for path, labels in zip(video.frames, maps, strict=True):
@@ -111,16 +110,58 @@ def propagate_checkpoint(
             if out is None:
                 kept[video.name] = found
 
-        _for_each(propagate, videos, where, at_once)
+        _for_each(carry, videos, where, at_once)
     mean, std = encoder.normalisation(protocol)
     facts = {
         "protocol": asdict(protocol),
         "sequences": {video.name: len(video.frames) for video in videos},
-        "stride": encoder.stride,
+        "stride": encoder.patch_size,
         "normalisation": {"mean": list(mean), "std": list(std)},
         "seconds": round(time.monotonic() - start, 3),
     }
     return kept, facts
+
+
+def evaluate(
+    encoder: Encoder,
+    davis_root: str | os.PathLike[str],
+    out: str | os.PathLike[str] | None = None,
+    sequences: Sequence[str] | None = None,
+    frames: int | None = None,
+    protocol: Protocol = DINO,
+    device: str | torch.device = "cpu",
+    progress: bool = True,
+    **options: Any,
+) -> dict[str, Any]:
+    """Propagate and score; arguments as :func:`propagate`.
+
+    Returns ``{"metrics": ..., "run": ...}``: what :func:`benchmarks.davis.scoring.evaluate` gives, and the facts of
+    the run. With ``out`` the label maps are left there, else they never touch the disk.
+    """
+    kept, facts = propagate(encoder, davis_root, out, sequences, frames, protocol, device, progress, **options)
+    metrics = score(davis_root, kept if out is None else out, list(facts["sequences"]), frames, progress)
+    return {"metrics": metrics, "run": facts}
+
+
+def checkpoint_encoder(checkpoint: str | os.PathLike[str], device: str | torch.device = "cpu") -> Encoder:
+    """The encoder of a canonical checkpoint on ``device``."""
+    where = usable_device(str(device))
+    module, card = load_backbone(checkpoint)
+    return backbone_encoder(module.to(where), card)
+
+
+def propagate_checkpoint(
+    checkpoint: str | os.PathLike[str], *args: Any, device: str = "cpu", **options: Any
+) -> tuple[dict[str, list[np.ndarray]], dict[str, Any]]:
+    """As :func:`propagate`, for a canonical checkpoint."""
+    return propagate(checkpoint_encoder(checkpoint, device), *args, device=device, **options)
+
+
+def evaluate_checkpoint(
+    checkpoint: str | os.PathLike[str], *args: Any, device: str = "cpu", **options: Any
+) -> dict[str, Any]:
+    """As :func:`evaluate`, for a canonical checkpoint."""
+    return evaluate(checkpoint_encoder(checkpoint, device), *args, device=device, **options)
 
 
 def _for_each(work, videos: Sequence[Video], device: torch.device, at_once: int) -> None:
@@ -144,26 +185,3 @@ def _for_each(work, videos: Sequence[Video], device: torch.device, at_once: int)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-
-
-def evaluate_checkpoint(
-    checkpoint: str | os.PathLike[str],
-    davis_root: str | os.PathLike[str],
-    out: str | os.PathLike[str] | None = None,
-    sequences: Sequence[str] | None = None,
-    frames: int | None = None,
-    protocol: Protocol = DINO,
-    device: str = "cpu",
-    progress: bool = True,
-    **options: Any,
-) -> dict[str, Any]:
-    """Propagate and score; arguments as :func:`propagate_checkpoint`.
-
-    Returns ``{"metrics": ..., "run": ...}``: what :func:`benchmarks.davis.scoring.evaluate` gives, and the facts of
-    the run. With ``out`` the label maps are left there, else they never touch the disk.
-    """
-    kept, facts = propagate_checkpoint(
-        checkpoint, davis_root, out, sequences, frames, protocol, device, progress, **options
-    )
-    metrics = evaluate(davis_root, kept if out is None else out, list(facts["sequences"]), frames, progress)
-    return {"metrics": metrics, "run": facts}

@@ -29,6 +29,7 @@ from benchmarks.engines.pixels import pixel_statistics
 from benchmarks.engines.schedule import Schedule
 from benchmarks.errors import InputError
 from benchmarks.files import atomic_path, require_file
+from benchmarks.images import read_rgb
 
 if TYPE_CHECKING:
     from benchmarks.coco.dataset import CocoRoot
@@ -138,8 +139,10 @@ class Numbered(Sampler):
 def mapper(augmentations: Any, training: bool):
     """detectron2's mapper of a config's augmentations: RGB, masks as polygons or bitmaps, boxes from cropped masks."""
     from detectron2.config import instantiate
-    from detectron2.data import DatasetMapper
+    from detectron2.data import DatasetMapper, detection_utils
 
+    # Its own reader makes 16-bit grey white and knows nothing of the other rules of benchmarks.images.
+    detection_utils.read_image = lambda path, format: read_rgb(path)
     made = [instantiate(augmentation) for augmentation in augmentations]
     kind = {"use_instance_mask": True, "recompute_boxes": True, "instance_mask_format": "bitmask"} if training else {}
     return DatasetMapper(is_train=training, augmentations=made, image_format="RGB", **kind)

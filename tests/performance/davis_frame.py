@@ -26,7 +26,7 @@ from torch import nn
 
 from benchmarks.backbones.vit import HouseViT
 from benchmarks.checkpoints.card import DINO_RESIZE, Architecture, Card
-from benchmarks.davis.encoder import Encoder
+from benchmarks.davis.encoder import backbone_encoder
 from benchmarks.davis.frames import harden, prepare_frame
 from benchmarks.davis.propagation import propagate_labels
 from benchmarks.davis.protocol import DINO
@@ -69,7 +69,7 @@ def main() -> None:
     plain.load_state_dict(module.state_dict())
     for block in plain.blocks:
         block.attn.forward = MethodType(whole_matrix_attention, block.attn)
-    encoder = Encoder(module, Card("random", architecture, DINO_RESIZE))
+    encoder = backbone_encoder(module, Card("random", architecture, DINO_RESIZE))
     pixels = np.random.default_rng(0).integers(0, 256, (args.frames, 60, 104, 3), dtype=np.uint8)
     frames = [prepare_frame(picture, SIZE, DINO.mean, DINO.std) for picture in pixels]
     grid = encoder.grid(SIZE)

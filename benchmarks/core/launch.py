@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.core.task import Launch
 from benchmarks.errors import InputError
-from benchmarks.tables.benchmark import Launch
 
 #: A submitit cluster instead of SLURM: ``local`` or ``debug``. The tests use it.
 CLUSTER = "FLSL_SUBMITIT_CLUSTER"
@@ -32,11 +32,11 @@ POLL = 0.2
 
 
 @dataclass(frozen=True)
-class Task:
-    """A job to start: what to call it, its command line, where its output goes."""
+class Command:
+    """A process to start: what to call it, its command line, where its output goes."""
 
     label: str
-    command: Sequence[str]
+    words: Sequence[str]
     log: Path
 
 
@@ -51,8 +51,8 @@ class Slurm:
     at_once: int = 100
 
 
-#: Told of every job that ends: the task, and its one line of error or None.
-Report = Callable[[Task, str | None], None]
+#: Told of every job that ends: the command, and its one line of error or None.
+Report = Callable[[Command, str | None], None]
 
 
 def process_command(script: Sequence[str], launch: Launch, rendezvous: str | None, name: str) -> list[str]:
@@ -71,26 +71,26 @@ def process_command(script: Sequence[str], launch: Launch, rendezvous: str | Non
     return [sys.executable, "-m", "torch.distributed.run", *where, f"--nproc_per_node={launch.gpus}", *script]
 
 
-def run_here(tasks: Sequence[Task], at_once: int, report: Report) -> None:
-    """Run ``tasks``, ``at_once`` beside each other, each on a GPU of its own where there are any.
+def run_here(commands: Sequence[Command], at_once: int, report: Report) -> None:
+    """Run ``commands``, ``at_once`` beside each other, each on a GPU of its own where there are any.
 
     Alone, a job's output is shown as it comes. When this process is stopped, so are they.
     """
-    waiting, free, running = list(tasks), list(range(at_once)), {}
+    waiting, free, running = list(commands), list(range(at_once)), {}
     try:
         while waiting or running:
             while waiting and free:
-                task, slot = waiting.pop(0), free.pop(0)
-                running[slot] = (task, *_start(task, _environment(slot, at_once)))
-            for slot, (task, process, start, shown) in list(running.items()):
+                command, slot = waiting.pop(0), free.pop(0)
+                running[slot] = (command, *_start(command, _environment(slot, at_once)))
+            for slot, (command, process, start, shown) in list(running.items()):
                 ended = process.poll() is not None
                 if at_once == 1:
-                    shown = _show(task.log, shown)
-                    running[slot] = (task, process, start, shown)
+                    shown = _show(command.log, shown)
+                    running[slot] = (command, process, start, shown)
                 if ended:
                     del running[slot]
                     free.append(slot)
-                    report(task, failure(process.returncode, task.log, start))
+                    report(command, failure(process.returncode, command.log, start))
             if running:
                 time.sleep(POLL)
     finally:
@@ -98,19 +98,21 @@ def run_here(tasks: Sequence[Task], at_once: int, report: Report) -> None:
             _stop(process, 10.0)
 
 
-def run_on_slurm(tasks: Sequence[Task], gpus: int, nodes: int, slurm: Slurm, folder: Path, report: Report) -> None:
-    """Run ``tasks`` as one job array and wait for it; the jobs go on if this process is killed."""
+def run_on_slurm(
+    commands: Sequence[Command], gpus: int, nodes: int, slurm: Slurm, folder: Path, report: Report
+) -> None:
+    """Run ``commands`` as one job array and wait for it; the jobs go on if this process is killed."""
     executor = slurm_executor(gpus, nodes, slurm, folder)
     with executor.batch():
-        jobs = [executor.submit(Attempt(task.command, task.log, nodes)) for task in tasks]
-    for task, job in zip(tasks, jobs, strict=True):
-        print(f"{task.label}: {executor.cluster} job {job.job_id}", file=sys.stderr)
-    waiting = dict(zip(tasks, jobs, strict=True))
+        jobs = [executor.submit(Attempt(command.words, command.log, nodes)) for command in commands]
+    for command, job in zip(commands, jobs, strict=True):
+        print(f"{command.label}: {executor.cluster} job {job.job_id}", file=sys.stderr)
+    waiting = dict(zip(commands, jobs, strict=True))
     while waiting:
-        for task, job in list(waiting.items()):
+        for command, job in list(waiting.items()):
             if job.done():
-                del waiting[task]
-                report(task, _outcome(task, job))
+                del waiting[command]
+                report(command, _outcome(command, job))
         time.sleep(POLL if executor.cluster != "slurm" else 10)
 
 
@@ -151,7 +153,7 @@ class Attempt:
 
             first = submitit.JobEnvironment().hostnames[0]
             command = [part.replace("--rdzv_endpoint=None", f"--rdzv_endpoint={first}:29500") for part in command]
-        self.process, start, _ = _start(Task("", command, self.log), dict(os.environ))
+        self.process, start, _ = _start(Command("", command, self.log), dict(os.environ))
         return self.process.wait(), start
 
     def checkpoint(self) -> Any:
@@ -207,13 +209,13 @@ def visible_gpus() -> list[str]:
     return named.split(",")[:count] if named else [str(index) for index in range(count)]
 
 
-def _start(task: Task, environment: Mapping[str, str]) -> tuple[subprocess.Popen, int, int]:
-    """Start ``task``; the process, and twice the length that its log had."""
-    task.log.parent.mkdir(parents=True, exist_ok=True)
-    with open(task.log, "ab") as log:
+def _start(command: Command, environment: Mapping[str, str]) -> tuple[subprocess.Popen, int, int]:
+    """Start ``command``; the process, and twice the length that its log had."""
+    command.log.parent.mkdir(parents=True, exist_ok=True)
+    with open(command.log, "ab") as log:
         start = log.tell()
         process = subprocess.Popen(
-            task.command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment
+            command.words, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment
         )
     return process, start, start
 
@@ -250,12 +252,12 @@ def _end(pid: int, grace: float) -> None:
             time.sleep(POLL)
 
 
-def _outcome(task: Task, job: Any) -> str | None:
+def _outcome(command: Command, job: Any) -> str | None:
     try:
         code, start = job.result()
     except Exception as error:  # submitit's own: the job vanished, was cancelled, or could not start
         return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-    return failure(code, task.log, start)
+    return failure(code, command.log, start)
 
 
 @contextlib.contextmanager

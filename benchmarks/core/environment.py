@@ -1,0 +1,82 @@
+"""What a run ran with: versions of libraries, and the suite's own version and commit."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+SUITE = "flsl-benchmarks"
+ROOT = Path(__file__).resolve().parents[2]
+
+LIBRARIES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "onedl-mmcv",
+    "onedl-mmdetection",
+    "onedl-mmengine",
+    "onedl-mmsegmentation",
+    "detectron2",
+    "scikit-learn",
+    "pycocotools",
+    "numpy",
+)
+
+
+def version_of(name: str) -> str | None:
+    """The installed version of a distribution; None where it is not there."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def versions() -> dict[str, str]:
+    """Python and every library of :data:`LIBRARIES` that is there -> version."""
+    found = {name: version_of(name) for name in LIBRARIES}
+    return {"python": platform.python_version()} | {name: version for name, version in found.items() if version}
+
+
+@functools.cache
+def _commit() -> tuple[str | None, bool | None]:
+    # The user's own repository may lie around an installed suite: only a checkout of the suite itself counts.
+    if not (ROOT / ".git").exists() or not (ROOT / "benchmarks" / "core").is_dir():
+        return None, None
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
+        except (OSError, subprocess.CalledProcessError):
+            return None
+        return done.stdout.strip()
+
+    status = git("status", "--porcelain")
+    return git("rev-parse", "HEAD"), None if status is None else bool(status)
+
+
+def suite_code() -> dict[str, Any]:
+    """``version``, ``commit`` and ``dirty`` of the suite; the last two are None where it was installed as a package."""
+    commit, dirty = _commit()
+    return {"version": version_of(SUITE) or _checkout_version(), "commit": commit, "dirty": dirty}
+
+
+def device_text(device: str) -> str:
+    """A device for a record: a CPU with its type and cores."""
+    return device if device != "cpu" else f"cpu, {platform.machine()}, {os.cpu_count()} cores"
+
+
+def _checkout_version() -> str:
+    """The version that ``pyproject.toml`` of a checkout names."""
+    import re
+
+    try:
+        text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    except OSError:
+        return "unknown"
+    found = re.search(r'^version = "([^"]+)"', text, re.MULTILINE)
+    return found[1] if found else "unknown"
