@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 from benchmarks.backbones.resnet import HouseResNet
+from benchmarks.backbones.timm_network import TimmNetwork, timm_network
 from benchmarks.backbones.vit import HouseViT
 from benchmarks.checkpoints.canonical import is_canonical, read_canonical
-from benchmarks.checkpoints.card import Card, ResNetArchitecture
+from benchmarks.checkpoints.card import Card, ResNetArchitecture, TimmArchitecture
 from benchmarks.checkpoints.checks import is_finite
 from benchmarks.checkpoints.convert import check_heads, convert_in_memory
 from benchmarks.checkpoints.sources import Source, locate
@@ -19,7 +20,7 @@ from benchmarks.errors import InputError
 
 def load_backbone(
     source: Source, drop_path_rate: float = 0.0, heads: int | None = None, branch: str | None = None
-) -> tuple[HouseViT | HouseResNet, Card]:
+) -> tuple[HouseViT | HouseResNet | TimmNetwork, Card]:
     """Build the network that a checkpoint describes and load every tensor of it.
 
     A foreign file is converted in memory first, with the checks of :func:`benchmarks.checkpoints.convert.convert`;
@@ -41,8 +42,10 @@ def load_backbone(
     return module.eval(), card
 
 
-def build(card: Card, drop_path_rate: float = 0.0) -> HouseViT | HouseResNet:
-    """The network of a card, freshly initialised."""
+def build(card: Card, drop_path_rate: float = 0.0) -> HouseViT | HouseResNet | TimmNetwork:
+    """The network of a card, freshly initialised. ``drop_path_rate`` is for the ViT of the house."""
+    if isinstance(card.architecture, TimmArchitecture):
+        return timm_network(card.architecture, card.resize)
     if isinstance(card.architecture, ResNetArchitecture):
         return HouseResNet(card.architecture)
     return HouseViT(card.architecture, card.resize, drop_path_rate)

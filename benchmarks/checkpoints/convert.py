@@ -14,11 +14,18 @@ import torch
 
 from benchmarks.checkpoints import names as layouts
 from benchmarks.checkpoints.canonical import is_canonical, read_canonical, write_canonical
-from benchmarks.checkpoints.card import Architecture, Card, ResNetArchitecture
+from benchmarks.checkpoints.card import Architecture, Card, ResNetArchitecture, TimmArchitecture
 from benchmarks.checkpoints.checks import COUNTER, check, compare_depths
 from benchmarks.checkpoints.choice import OUTSIDE, choose
 from benchmarks.checkpoints.container import Opened, open_foreign, require_source
-from benchmarks.checkpoints.facts import depth_of, resnet_architecture, settle_heads, vit_architecture, width_of
+from benchmarks.checkpoints.facts import (
+    depth_of,
+    resnet_architecture,
+    settle_heads,
+    timm_architecture,
+    vit_architecture,
+    width_of,
+)
 from benchmarks.checkpoints.formats.family import WRAPPERS, Facts, Family, Finder, Taken
 from benchmarks.checkpoints.ledger import Ledger, make_ledger, one_line
 from benchmarks.checkpoints.names import Tensors
@@ -148,7 +155,7 @@ def _convert(located: Located, opened: Opened, heads: int | None, branch: str | 
         _believe(known, facts, taken, heads)
     names = rename(family, taken)
     architecture, made = _network(family, facts, Tensors(taken.tensors, names), heads)
-    if family.kind == "vit":
+    if isinstance(architecture, Architecture):
         compare_depths(family, taken, Finder(within), architecture.depth)
     tensors = Tensors(taken.tensors, names, made)
     check(tensors, tensor_shapes(architecture), taken, family)
@@ -167,7 +174,7 @@ def _convert(located: Located, opened: Opened, heads: int | None, branch: str | 
         source_sha256=source_digest(opened.files),
         branch=".".join((*path, taken.place.branch)) if path else taken.place.branch,
         prefix=taken.prefix,
-        provenance={name: where for name, where in facts.provenance.items() if name != "rope_base"},
+        provenance={n: where for n, where in facts.provenance.items() if n not in ("rope_base", "network")},
         notes=tuple(taken.notes),
     )
     return Converted(tensors, card, make_ledger(opened, chosen, tensors, card))
@@ -202,7 +209,7 @@ def rename(family: Family, taken: Taken) -> dict[str, layouts.Source]:
 
 def _network(
     family: Family, facts: Facts, tensors: Tensors, heads: int | None
-) -> tuple[Architecture | ResNetArchitecture, dict[str, torch.Tensor]]:
+) -> tuple[Architecture | ResNetArchitecture | TimmArchitecture, dict[str, torch.Tensor]]:
     """The architecture, and the tensors of it that the layout does not store."""
     if family.kind == "resnet":
         if heads is not None:
@@ -212,6 +219,8 @@ def _network(
         return resnet, {name: torch.zeros((), dtype=torch.int64) for name in counters}
     if heads is not None and heads < 1:
         raise InputError(f"--heads {heads}: a positive number is needed")
+    if family.kind == "timm":
+        return timm_architecture(facts, heads), {}
     width = width_of(tensors)
     settle_heads(family, facts, width, depth_of(tensors), heads)
     made: dict[str, torch.Tensor] = {}
