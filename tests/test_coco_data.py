@@ -6,12 +6,12 @@ import os
 import re
 
 import pytest
+from benchmarks.coco.table import open_data
 from coco_files import HEIGHT, WIDTH, content, official_scores, truth_as_detections, write
 from in_process import run_tool
 
 from benchmarks.coco import reading
 from benchmarks.coco.dataset import open_coco
-from benchmarks.coco.table import open_data
 from benchmarks.data_check import survey
 from benchmarks.errors import InputError
 

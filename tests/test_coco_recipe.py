@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from results import result
-from benchmarks.tables.twelve import twelve
 from pycocotools import mask as rle
 from pycocotools.cocoeval import COCOeval
+from results import result
 
 from benchmarks import shapes
 from benchmarks.checkpoints.card import Architecture, ResNetArchitecture
@@ -23,6 +22,7 @@ from benchmarks.controls import write_random_control
 from benchmarks.errors import InputError
 from benchmarks.tables import paper, table1, table2
 from benchmarks.tables.render import render
+from benchmarks.tables.twelve import twelve
 
 ROOT = Path(__file__).resolve().parents[1]
 ONE_X = {"batch": 8, "epochs": 12, "drops": (8, 11), "warm_up": 1000, "learning_rate": 5e-5, "precision": "fp16"}

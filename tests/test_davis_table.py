@@ -1,15 +1,15 @@
 """Table 4: from checkpoints to records, pictures and the paper's rows."""
 
 import pytest
-from benchmarks.davis.task import interval, open_videos
-from benchmarks.core.result import read_results
 from in_process import run_tool
 from tables_in_process import run_table
 
 from benchmarks import shapes
 from benchmarks.controls import write_random_control
-from benchmarks.errors import InputError
 from benchmarks.core.command import named
+from benchmarks.core.result import read_results
+from benchmarks.davis.task import interval, open_videos
+from benchmarks.errors import InputError
 from benchmarks.tables.table4 import TABLE
 
 

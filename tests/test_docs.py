@@ -20,12 +20,12 @@ from unittest import mock
 
 import pytest
 import torch
-from benchmarks.core.model import load_model
-from benchmarks.core.result import free_result
 from in_process import run_tool
 
 from benchmarks import shapes
 from benchmarks.controls import write_random_control
+from benchmarks.core.model import load_model
+from benchmarks.core.result import free_result
 from pretrain.config import load_config
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -1,12 +1,12 @@
 """Tables 5 and 6: settings, pretraining and scoring of one of them, and what the tables say."""
 
 import pytest
-from benchmarks.core.result import read_results
 from in_process import run_tool
 from results import result
 from tables_in_process import job_names, run_table
 
 from benchmarks import shapes
+from benchmarks.core.result import read_results
 from benchmarks.core.task import Launch, Place
 from benchmarks.knn.pretraining import Pretraining, resolved
 from benchmarks.tables import table5, table6
@@ -83,7 +83,9 @@ def test_a_pretraining_on_eight_gpus(tmp_path):
 def test_one_configuration_is_one_job_however_its_setting_is_called():
     """Table 5's best line and Table 6's K = 4096 are the same 224 GPU-hours."""
     names = {s.name: s for a in (table5.ABLATION, table6.ABLATION) for s in a.settings}
-    shared = [resolved(Pretraining("vit_small_16", 100, names[n].overrides, 512)) for n in ("plain-v0.03-gamma5", "K4096")]
+    shared = [
+        resolved(Pretraining("vit_small_16", 100, names[n].overrides, 512)) for n in ("plain-v0.03-gamma5", "K4096")
+    ]
     assert shared[0] == shared[1]
     others = {str(resolved(Pretraining("vit_small_16", 100, s.overrides, 512))) for s in names.values()}
     assert len(others) == len(names) - 1

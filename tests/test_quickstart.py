@@ -7,10 +7,10 @@ from pathlib import Path
 
 import cv2
 import pytest
-from benchmarks.core.result import read_results
 
 from benchmarks.backbones import load_backbone
 from benchmarks.controls import POSITIVE_CONTROL, SMALL_VIT
+from benchmarks.core.result import read_results
 
 ROOT = Path(__file__).resolve().parents[1]
 

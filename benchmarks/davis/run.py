@@ -22,8 +22,8 @@ from benchmarks.davis.predictions import write_prediction
 from benchmarks.davis.propagation import SCRATCH, propagate_video
 from benchmarks.davis.protocol import DINO, Protocol
 from benchmarks.davis.scoring import evaluate as score
-from benchmarks.devices import say_device, usable_device
 from benchmarks.davis.threads import settle
+from benchmarks.devices import say_device, usable_device
 from benchmarks.errors import InputError
 
 #: Frames encoded at once where the caller does not say. On a CPU more gain nothing, and one at a time is the

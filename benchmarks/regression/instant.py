@@ -21,7 +21,6 @@ from benchmarks.coco.dataset import open_coco
 from benchmarks.coco.run import CONFIGS, MINI
 from benchmarks.coco.run import run as run_coco
 from benchmarks.core.model import load_model
-from benchmarks.data_check.pictures import decode_labels
 from benchmarks.davis.protocol import MINI as SMALL_DAVIS
 from benchmarks.davis.run import evaluate_checkpoint as run_davis
 from benchmarks.files import read_json

@@ -20,10 +20,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.core.result import read_results
-
 from benchmarks import shapes
 from benchmarks.controls import write_random_control
+from benchmarks.core.result import read_results
 
 ROOT = Path(__file__).resolve().parents[2]
 
