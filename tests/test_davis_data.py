@@ -98,8 +98,9 @@ def strays(root):
 def linked(root):
     for kind in ("Annotations", "JPEGImages"):
         folder = root / "DAVIS" / kind / "480p/square"
-        shutil.move(folder, root / kind)
-        folder.symlink_to(root / kind, target_is_directory=True)
+        (root / "store").mkdir(exist_ok=True)
+        shutil.move(folder, root / "store" / kind)
+        folder.symlink_to(root / "store" / kind, target_is_directory=True)
 
 
 def as_png(root):

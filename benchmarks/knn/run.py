@@ -21,10 +21,11 @@ from tqdm import tqdm
 from benchmarks.checkpoints.card import IMAGENET_MEAN, IMAGENET_STD, Card
 from benchmarks.core.model import Model
 from benchmarks.devices import resolve, say_device, usable_device
-from benchmarks.errors import InputError
+from benchmarks.errors import InputError, say
+from benchmarks.images import read_rgb
 from benchmarks.knn import processes
 from benchmarks.knn.bank import DTYPES, Bank, BankWriter, DiskBank
-from benchmarks.knn.dataset import BoxedImage, find_root, read_split
+from benchmarks.knn.dataset import BoxedImage, find_root, read_split, remarks, upright
 from benchmarks.knn.geometry import CROP, GRID, RESIZE, check_protocol, partition
 from benchmarks.knn.pictures import draw_patches, write_picture
 from benchmarks.knn.search import nearest
@@ -45,12 +46,8 @@ Item = tuple[torch.Tensor, torch.Tensor, int]
 
 
 def open_image(path: Path) -> Image.Image:
-    """An image as RGB, fully decoded."""
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except (OSError, SyntaxError) as error:
-        raise InputError(f"{path} is not a whole image ({error}): copy it again") from error
+    """An image as RGB, fully decoded, upright; see :mod:`benchmarks.images`."""
+    return Image.fromarray(read_rgb(path))
 
 
 def crop(image: Image.Image) -> Image.Image:
@@ -95,6 +92,7 @@ class BoxedImages(Dataset):
         entry = self.entries[index]
         try:
             image = open_image(entry.path)
+            entry = upright(entry, image.size)
         except InputError as error:
             return error
         placed = place(entry, image.size, self.protocol, self.patch)
@@ -208,6 +206,9 @@ def evaluate(
     check_protocol(protocol, card.architecture.patch_size)
     root = find_root(imagenet_root)
     splits = processes.together(lambda: {name: read_split(root, name, progress, cache) for name in ("train", "val")})
+    for line in processes.together(lambda: remarks(splits)):
+        if processes.rank() == 0:
+            say(line)
     check_ks(ks, len(splits["train"].images) * GRID * GRID)
     classes = sorted({wnid for split in splits.values() for image in split.images for wnid in image.names})
     class_index = {wnid: index for index, wnid in enumerate(classes)}
