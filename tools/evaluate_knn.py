@@ -31,7 +31,7 @@ def main() -> int:
     )
     add_device_argument(parser)
     parser.add_argument("--batch-size", type=int, default=64, help="images at a time (default: %(default)s)")
-    parser.add_argument("--workers", type=int, default=0, help="processes that read images (default: %(default)s)")
+    parser.add_argument("--workers", type=int, help="processes that read images (default: one a core, at most 8)")
     parser.add_argument("--bank", help="folder to keep the training features in; default: they stay in memory")
     parser.add_argument("--dtype", choices=DTYPES, default="fp32", help="of kept features (default: %(default)s)")
     parser.add_argument(

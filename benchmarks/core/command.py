@@ -52,11 +52,12 @@ def add_run_flags(parser: argparse.ArgumentParser, data_root: bool = True) -> No
         group.add_argument(f"--slurm-{name.replace('_', '-')}", type=kind, default=value, help=f"default: {value}")
 
 
-def add_origin_flags(parser: argparse.ArgumentParser) -> None:
-    """Whose weights one checkpoint holds, on the user's word."""
+def add_origin_flags(parser: argparse.ArgumentParser, taken: Sequence[str] = ()) -> None:
+    """Whose weights one checkpoint holds, on the user's word; ``taken`` are names that mean something else there."""
     group = parser.add_argument_group("whose weights these are, where the file does not say (one checkpoint)")
     group.add_argument("--method", help="such as DINO: held against the rows of this method")
-    group.add_argument("--epochs", type=int, help="of its pretraining")
+    if "epochs" not in taken:
+        group.add_argument("--epochs", type=int, help="of its pretraining")
     group.add_argument("--data", help="of its pretraining, such as IN-1k")
 
 
@@ -76,6 +77,8 @@ def named(entries: Sequence[str], flag: str = "--checkpoint") -> dict[str, str]:
 def models(entries: Mapping[str, str], args: argparse.Namespace) -> dict[str, Model]:
     """Name -> model of ``PATH[,method=...,epochs=...,data=...,heads=...]``."""
     common = {key: getattr(args, key, None) for key in ("method", "epochs", "data")}
+    if common["method"] is None and not common["data"]:
+        common["epochs"] = None  # without a method it is a setting of the task
     if any(value is not None for value in common.values()) and len(entries) != 1:
         raise InputError("--method, --epochs and --data are for one checkpoint: say NAME=PATH,method=... for each")
     found = {}

@@ -167,13 +167,13 @@ def work(job: Job, out: Path, model: Model | None = None, progress: bool = True)
         if job.hash not in recorded(out):
             _run(task, job, folder, launch, model, progress)
         return None
-    with held(folder) as lock:
+    with held(folder) as claim:
         if job.hash in (done := recorded(out)):
             print(f"done already: {done[job.hash]}", file=sys.stderr)
             return None
         _sweep(folder, ".*")
         started = datetime.datetime.now(datetime.timezone.utc)
-        own = Launch(launch.launcher, launch.gpus, launch.nodes, lock)
+        own = Launch(launch.launcher, launch.gpus, launch.nodes, claim)
         outcome, model = _run(task, job, folder, own, model, progress)
         judged = outcome.model or model
         assert judged is not None
