@@ -17,7 +17,9 @@ INSTALLED = .venv/installed
 RUFF = $(shell grep '^ruff==' requirements.txt)
 LINT = .venv-lint/$(subst ==,-,$(RUFF))
 
-.PHONY: demo test test-gpu lint regression clean
+.PHONY: setup demo test test-gpu lint regression clean
+
+setup: $(INSTALLED)
 
 demo: $(INSTALLED)
 	.venv/bin/python tools/quickstart.py
@@ -45,7 +47,7 @@ $(READY):
 	@echo "[1/2] torch and everything else (with the CUDA build of torch a download of some GB)"
 	$(call install,.venv) -r requirements.txt
 	@echo "[2/2] checks"
-	@.venv/bin/python tools/check_setup.py
+	@.venv/bin/python -m benchmarks.installation
 	touch $@
 
 # The project's own name and commands, where pyproject.toml has changed: seconds, nothing is downloaded.
