@@ -8,7 +8,12 @@ from benchmarks.errors import InputError
 
 
 def usable_device(name: str) -> torch.device:
-    """The device called ``name`` (``cpu``, ``cuda``, ``cuda:1``); :class:`InputError` when torch cannot use it."""
+    """The device called ``name`` (``cpu``, ``cuda``, ``cuda:1``); :class:`InputError` when torch cannot use it.
+
+    ``auto`` is the first GPU where torch finds one.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
         torch.empty(0, device=device)

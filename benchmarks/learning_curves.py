@@ -16,6 +16,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from benchmarks.checkpoints.convert import canonical, convert
+from benchmarks.core.model import load_model
 from benchmarks.davis.dataset import find_root as find_davis
 from benchmarks.davis.protocol import MINI
 from benchmarks.davis.run import evaluate_checkpoint as run_davis
@@ -23,7 +24,7 @@ from benchmarks.errors import InputError
 from benchmarks.figures.sheet import COLOURS, save_figure
 from benchmarks.files import read_json, require_file, require_folder, sha256_of, write_json, write_text
 from benchmarks.knn.dataset import find_root as find_imagenet
-from benchmarks.knn.run import evaluate_checkpoint as run_knn
+from benchmarks.knn.run import evaluate as run_knn
 
 #: Key in ``log.jsonl`` -> what it is called.
 LOGGED = {
@@ -63,7 +64,7 @@ def read_log(run: str | os.PathLike[str]) -> dict[str, list[float]]:
 
 def judge(checkpoint: str | os.PathLike[str], imagenet: Path, davis: Path, progress: bool = True) -> dict[str, float]:
     """The :data:`JUDGED` scores of one canonical checkpoint, at the demo's size."""
-    knn = run_knn(checkpoint, imagenet, progress=progress)
+    knn = run_knn(load_model(checkpoint), imagenet, progress=progress)
     video = run_davis(checkpoint, davis, None, frames=FRAMES, protocol=MINI, progress=progress)["metrics"]
     return {"top1": knn["top1"][K], "joint_vote": knn["single_vote"][K], "davis": 100.0 * video["J&F-Mean"]}
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from benchmarks.checkpoints.convert import canonical
+from benchmarks.core.model import load_model
 from benchmarks.errors import InputError, command_parser, run_command
 from benchmarks.files import write_json
 from benchmarks.knn import processes
 from benchmarks.knn.bank import DTYPES
-from benchmarks.knn.run import KS, evaluate_checkpoint
+from benchmarks.knn.run import KS, evaluate
 from benchmarks.processes import leave
 
 
@@ -42,10 +42,10 @@ def main() -> int:
     parser.add_argument("--json", help="write the accuracies there")
     args = parser.parse_args()
 
-    checkpoint = canonical(args.checkpoint, heads=args.heads)
+    model = load_model(args.checkpoint, heads=args.heads)
     try:
-        scores = evaluate_checkpoint(
-            checkpoint,
+        scores = evaluate(
+            model,
             args.imagenet_root,
             args.protocol,
             args.k,

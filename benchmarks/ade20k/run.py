@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 import time
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from benchmarks.ade20k.intervals import interval
 from benchmarks.ade20k.scoring import count_folder, scores
 from benchmarks.checkpoints.canonical import read_canonical
 from benchmarks.checkpoints.card import ResNetArchitecture
+from benchmarks.core.settings import option
 from benchmarks.engines import mmseg as engine
 from benchmarks.errors import InputError
 
@@ -29,13 +29,14 @@ ROUNDING = 0.0051
 class Options:
     """What a run may be told. The defaults are those of scale ``paper``; the released comment leaves batch 16 or 32."""
 
-    iterations: int = 40_000
-    batch: int = 16
-    learning_rate: float = 6e-5
+    iterations: int = option(40_000, "updates in all")
+    batch: int = option(16, "images an update, over all devices")
+    learning_rate: float = option(6e-5, "AdamW's")
+    recipe: str = option("released", "as released, or corrected", RECIPES)
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            if not getattr(self, field.name) > 0:
+            if field.name != "recipe" and not getattr(self, field.name) > 0:
                 raise InputError(f"--{field.name.replace('_', '-')} is {getattr(self, field.name)}: give more than 0")
 
 
@@ -52,7 +53,6 @@ def run(
     data: Ade20kRoot,
     out: str | os.PathLike[str],
     scale: str,
-    recipe: str,
     options: Options,
     seed: int = 0,
     launcher: str = "none",
@@ -67,7 +67,7 @@ def run(
     goes on from it. ``config`` replaces the scale's and the recipe's, ``frozen`` the config's. Raises
     :class:`InputError` for data, options or a checkpoint that cannot be used.
     """
-    start, out, config = time.monotonic(), Path(out), Path(config or config_file(scale, recipe))
+    start, out, config = time.monotonic(), Path(out), Path(config or config_file(scale, options.recipe))
     engine.require_mmseg()
     if options.batch % devices:
         raise InputError(f"a batch of {options.batch} does not divide among {devices} devices: set --batch or --gpus")
@@ -89,8 +89,7 @@ def run(
         "interval": interval(per_image),
         "run": {
             "config": config.name,
-            "config_sha256": hashlib.sha256(runner.cfg.dump().encode()).hexdigest(),
-            "recipe": recipe,
+            "recipe": options.recipe,
             "options": dataclasses.asdict(options),
             "frozen": runner.cfg.model.backbone.frozen,
             "train_images": len(data.stems["training"]),

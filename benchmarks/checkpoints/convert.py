@@ -15,13 +15,14 @@ import torch
 from benchmarks.checkpoints.canonical import is_canonical, read_canonical, write_canonical
 from benchmarks.checkpoints.card import Architecture, Card, ResNetArchitecture
 from benchmarks.checkpoints.checks import COUNTER, check, compare_depths
+from benchmarks.checkpoints.choice import OUTSIDE, choose
 from benchmarks.checkpoints.container import Opened, open_foreign, require_source
 from benchmarks.checkpoints.facts import depth_of, resnet_architecture, settle_heads, vit_architecture, width_of
-from benchmarks.checkpoints.formats.family import Facts, Family, Finder, Taken
+from benchmarks.checkpoints.formats.family import WRAPPERS, Facts, Family, Finder, Taken
 from benchmarks.checkpoints.ledger import Ledger, make_ledger, one_line
 from benchmarks.checkpoints.names import Source, Tensors
 from benchmarks.checkpoints.positions import rope_periods
-from benchmarks.checkpoints.recognition import armed, at, recognise, refuse
+from benchmarks.checkpoints.recognition import armed
 from benchmarks.checkpoints.shapes import tensor_shapes
 from benchmarks.checkpoints.targets import WRITERS, write_target
 from benchmarks.errors import InputError
@@ -126,9 +127,8 @@ def source_digest(files: tuple[Path, ...]) -> str:
 def _convert(source: Path, opened: Opened, heads: int | None, branch: str | None) -> Converted:
     if not isinstance(opened.content, dict):
         raise InputError(f"it holds a {type(opened.content).__name__}, not a dict of tensors")
-    refuse(opened)
-    family, taken, path = recognise(opened, branch)
-    within = opened._replace(content=at(opened.content, path))
+    chosen = choose(opened, branch)
+    family, taken, within, path = chosen.family, chosen.taken, chosen.within, chosen.path
     if taken.clashes:
         first, second = taken.clashes[0]
         raise InputError(f"{first} and {second} become the same tensor")
@@ -159,7 +159,7 @@ def _convert(source: Path, opened: Opened, heads: int | None, branch: str | None
         provenance={name: where for name, where in facts.provenance.items() if name != "rope_base"},
         notes=tuple(taken.notes),
     )
-    return Converted(tensors, card, make_ledger(opened, family, taken, tensors, card, path))
+    return Converted(tensors, card, make_ledger(opened, chosen, tensors, card))
 
 
 def rename(family: Family, taken: Taken) -> dict[str, Source]:
@@ -167,6 +167,8 @@ def rename(family: Family, taken: Taken) -> dict[str, Source]:
     names, unknown = family.layout.find(taken.tensors)
     for name in unknown:
         reason = next((why for pattern, why in family.drops.items() if re.match(pattern, name)), None)
+        if reason is None and not WRAPPERS.sub("", taken.source_names[name]).startswith(taken.place.prefix):
+            reason = OUTSIDE
         if reason is None:
             raise InputError(
                 f"{taken.source_names[name]} is no part of a {family.method} network that is known here: "

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import torch
 
 from benchmarks.checkpoints.card import Card, ResNetArchitecture
+from benchmarks.checkpoints.choice import OUTSIDE, Chosen
 from benchmarks.checkpoints.container import Opened
-from benchmarks.checkpoints.formats.family import Family, Taken
 from benchmarks.checkpoints.names import ZEROS, Tensors
-from benchmarks.checkpoints.recognition import branches_of, walk
+from benchmarks.checkpoints.recognition import walk
 
 
 class Aside(NamedTuple):
@@ -156,15 +156,9 @@ def _cut(text: str, length: int = 100) -> str:
     return text if len(text) <= length else text[: length - 4] + " ..."
 
 
-def make_ledger(
-    opened: Opened,
-    family: Family,
-    taken: Taken,
-    tensors: Tensors,
-    card: Card,
-    path: tuple[str, ...],
-) -> Ledger:
+def make_ledger(opened: Opened, chosen: Chosen, tensors: Tensors, card: Card) -> Ledger:
     """One fate for each tensor of the file and each of the network."""
+    taken = chosen.taken
     full = taken.source_names
     loaded, fused = {}, {}
     for name in tensors:
@@ -172,11 +166,33 @@ def make_ledger(
         loaded |= {part: name for part in parts if part != ZEROS}
         if len(parts) > 1:
             fused[name] = parts
-    here = (*path, *taken.place.path)
-    others = [branch for branch in branches_of(opened) if branch != taken.place.branch]
+    folded = {full[name]: target for name, target in taken.folded.items()}
+    dropped = {full[name]: reason for name, reason in taken.dropped.items()} | taken.outside
+    return Ledger(
+        source=card.source_name,
+        method=card.method,
+        branch=card.branch,
+        other_branches=chosen.others,
+        prefix=taken.prefix,
+        loaded=loaded,
+        parameters=sum(math.prod(tensors.shape(name)) for name in tensors),
+        card=card,
+        fused=fused,
+        folded=folded,
+        made={name: "from facts" if name == "rope.periods" else "not in the file: zero" for name in tensors.made},
+        dropped=dropped,
+        asides=_asides(opened, chosen, {*loaded, *folded, *dropped}),
+        foreign_globals=opened.foreign_globals,
+    )
+
+
+def _asides(opened: Opened, chosen: Chosen, told: set[str]) -> tuple[Aside, ...]:
+    """What lies elsewhere in the file, by the keys that lead there; ``told``: names that have their own fate."""
+    taken = chosen.taken
+    here = (*chosen.path, *taken.place.path)
     asides: dict[str, int] = {}
     for keys, name, _ in walk(opened.content):
-        if keys != here:
+        if keys[: len(here)] != here or ".".join((*keys[len(here) :], name)) not in told:
             top = ".".join((*keys, name)[: _shared(keys, here) + 1])
             asides[top] = asides.get(top, 0) + 1
     parents: Any = opened.content
@@ -185,28 +201,18 @@ def make_ledger(
             if other != key and not isinstance(parents[other], torch.Tensor):
                 asides.setdefault(".".join((*here[: here.index(key)], str(other))), 0)
         parents = parents[key]
+    taken_tops = {".".join((*here, name.split(".")[0])) for name in told}
     for other in taken.beside:
-        asides.setdefault(".".join((*here, other)), 0)
-    branches = {place.path[0] for place in family.places if place.path}
-    return Ledger(
-        source=card.source_name,
-        method=card.method,
-        branch=card.branch,
-        other_branches=tuple(others),
-        prefix=taken.prefix,
-        loaded=loaded,
-        parameters=sum(math.prod(tensors.shape(name)) for name in tensors),
-        card=card,
-        fused=fused,
-        folded={full[name]: target for name, target in taken.folded.items()},
-        made={name: "from facts" if name == "rope.periods" else "not in the file: zero" for name in tensors.made},
-        dropped={full[name]: reason for name, reason in taken.dropped.items()},
-        asides=tuple(
-            Aside(name, count, "other branch" if name.split(".")[0] in branches and count else "training state")
-            for name, count in sorted(asides.items())
-        ),
-        foreign_globals=opened.foreign_globals,
-    )
+        if (top := ".".join((*here, other))) not in taken_tops:
+            asides.setdefault(top, 0)
+    branches = {place.path[0] for place in chosen.family.places if place.path}
+
+    def reason(name: str, tensors: int) -> str:
+        if chosen.apart and tensors:
+            return OUTSIDE
+        return "other branch" if name.split(".")[0] in branches and tensors else "training state"
+
+    return tuple(Aside(name, count, reason(name, count)) for name, count in sorted(asides.items()))
 
 
 def _shared(keys: tuple[str, ...], here: tuple[str, ...]) -> int:

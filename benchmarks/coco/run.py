@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import os
 import time
 from collections.abc import Mapping
@@ -15,7 +13,7 @@ from benchmarks.backbones.pyramid import default_taps
 from benchmarks.checkpoints.canonical import read_canonical
 from benchmarks.checkpoints.card import Architecture, ResNetArchitecture
 from benchmarks.coco.check import require_pictures
-from benchmarks.coco.dataset import CocoRoot, open_coco
+from benchmarks.coco.dataset import CocoRoot
 from benchmarks.coco.intervals import score_with_interval
 from benchmarks.coco.recipe import Options, resolve
 from benchmarks.coco.scoring import box_scorer
@@ -30,7 +28,7 @@ MINI = CONFIGS / "mask_rcnn_vit_fpn_mini.py"
 
 def run(
     checkpoint: str | os.PathLike[str],
-    coco_root: str | os.PathLike[str],
+    data: CocoRoot,
     out: str | os.PathLike[str],
     config: str | os.PathLike[str] = MINI,
     iterations: int | None = None,
@@ -51,7 +49,6 @@ def run(
     """
     start = time.monotonic()
     box_scorer(boxes_by)
-    data = open_coco(coco_root)
     engine.require_mmdet()
     experiment = engine.read_config(config)
     architecture = read_canonical(checkpoint)[1].architecture
@@ -82,7 +79,6 @@ def run(
         "run": {
             "engine": "mmdet",
             "config": Path(config).name,
-            "config_sha256": digest(runner.cfg.to_dict()),
             "iterations": schedule.updates,
             "schedule": schedule.as_record(),
             "frozen": backbone.frozen,
@@ -97,11 +93,6 @@ def run(
             "seconds": round(time.monotonic() - start, 3),
         },
     }
-
-
-def digest(config: Mapping[str, Any]) -> str:
-    """The SHA-256 of a resolved config."""
-    return hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def check_fit(

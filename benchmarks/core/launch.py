@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.errors import InputError
 from benchmarks.core.task import Launch
+from benchmarks.errors import InputError
 
 #: A submitit cluster instead of SLURM: ``local`` or ``debug``. The tests use it.
 CLUSTER = "FLSL_SUBMITIT_CLUSTER"
@@ -98,7 +98,9 @@ def run_here(commands: Sequence[Command], at_once: int, report: Report) -> None:
             _stop(process, 10.0)
 
 
-def run_on_slurm(commands: Sequence[Command], gpus: int, nodes: int, slurm: Slurm, folder: Path, report: Report) -> None:
+def run_on_slurm(
+    commands: Sequence[Command], gpus: int, nodes: int, slurm: Slurm, folder: Path, report: Report
+) -> None:
     """Run ``commands`` as one job array and wait for it; the jobs go on if this process is killed."""
     executor = slurm_executor(gpus, nodes, slurm, folder)
     with executor.batch():

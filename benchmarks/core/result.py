@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.core.attribution import Attribution
-from benchmarks.core.environment import suite_code, versions
+from benchmarks.core.environment import device_text, suite_code, versions
+from benchmarks.core.model import Model
 from benchmarks.errors import InputError
 from benchmarks.files import atomic_path, read_json
 
@@ -122,6 +123,25 @@ class Result:
                 if path.exists():
                     raise InputError(f"{path} is there already: a job has one record") from None
         return path
+
+
+def free_result(
+    model: Model,
+    benchmark: str,
+    protocol: str,
+    metrics: dict[str, Any],
+    run: dict[str, Any],
+    data: dict[str, Any],
+    seed: int,
+    started: datetime.datetime,
+    device: str = "cpu",
+) -> Result:
+    """The record of a run that is no job of a task, such as a figure's, from ``started`` to now. Its scale is ``mini``."""
+    return Result(
+        benchmark, protocol, "mini", model.name, metrics, run, seed,
+        {"sha256": model.sha256, "card": model.card.to_dict()}, data, started.isoformat(timespec="seconds"),
+        seconds_since(started), attribution=model.attribution.to_dict(), device=device_text(device),
+    )  # fmt: skip
 
 
 def seconds_since(started: datetime.datetime) -> float:

@@ -110,7 +110,8 @@ def expand(request: Request) -> tuple[list[Job], Any]:
                 plan.resolved, request.data_root, mark, launch, request.device, plan.details,
             )  # fmt: skip
             if job.hash in jobs:
-                raise InputError(f"{jobs[job.hash].name} and {job.name} are the same weights and settings: leave one out")
+                same = f"{jobs[job.hash].name} and {job.name}"
+                raise InputError(f"{same} are the same weights with the same settings: leave one out")
             jobs[job.hash] = job
     return list(jobs.values()), data
 
@@ -240,8 +241,8 @@ def evaluate(
 ) -> Result:
     """Judge ``model`` by one task, in this process.
 
-    The record is written into ``out/records``; what has one already is read from it. ``settings`` replaces fields of the
-    protocol's settings, which makes it another job. Raises :class:`InputError` for what cannot be used.
+    The record is written into ``out/records``; what has one already is read from it. ``settings`` replaces fields of
+    the protocol's settings, which makes it another job. Raises :class:`InputError` for what cannot be used.
     """
     found = task_named(task) if isinstance(task, str) else task
     own = of_settings.change(found.settings(scale), settings or {})

@@ -83,8 +83,8 @@ class Task(ABC, Generic[S, D]):
     #: Who shares a job's work: "processes", which the launcher starts; "itself": it starts its own; or "nobody": then
     #: the launcher makes no difference, and several GPUs run jobs side by side.
     shared_by: Literal["processes", "itself", "nobody"] = "nobody"
-    #: What to show of the metrics: heading -> dotted place and factor to the unit that the field prints.
-    columns: Mapping[str, tuple[str, float]]
+    #: What to show of the metrics: heading, dotted place, factor to the unit that the field prints.
+    columns: Sequence[tuple[str, str, float]]
 
     @abstractmethod
     def settings(self, scale: str) -> S:
@@ -127,7 +127,7 @@ class Task(ABC, Generic[S, D]):
 
     def headline(self, metrics: Mapping[str, Any]) -> dict[str, float | None]:
         """:attr:`columns` of a result, in the field's unit."""
-        return {heading: _at(metrics, place, factor) for heading, (place, factor) in self.columns.items()}
+        return {heading: _at(metrics, place, factor) for heading, place, factor in self.columns}
 
 
 def _at(metrics: Mapping[str, Any], place: str, factor: float) -> float | None:

@@ -1,6 +1,6 @@
 """Every task by its name. A benchmark is one folder with a ``task.py`` whose ``TASKS`` stand here.
 
-``FLSL_TASKS`` names more modules with a ``TASKS`` of their own, separated by commas: a benchmark that is not of the suite.
+``FLSL_TASKS`` names more modules with ``TASKS`` of their own, separated by commas: benchmarks that are not the suite's.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def tasks() -> dict[str, Task[Any, Any]]:
             own: Sequence[Task[Any, Any]] = importlib.import_module(module).TASKS
         except ModuleNotFoundError as error:
             if module in more and error.name == module.partition(".")[0]:
-                raise InputError(f"FLSL_TASKS names {module}, which cannot be imported: is it on PYTHONPATH?") from error
+                raise InputError(f"FLSL_TASKS: {module} cannot be imported: is it on PYTHONPATH?") from error
             raise
         for task in own:
             found[task.name] = task

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.records import fingerprint
+from benchmarks.core.data import fingerprint
 
 
 @dataclass
@@ -35,8 +35,8 @@ class Report:
 
     def identify(self, root: Path, annotations: Iterable[Path]) -> None:
         """Note the fingerprint that the records of runs on this data carry."""
-        facts = fingerprint(root, [path for path in annotations if path.is_file()])
-        self.found |= {"files": facts["files"], "annotations sha256": facts["annotations_sha256"]}
+        facts = fingerprint(root, [path for path in annotations if path.is_file()], ())
+        self.found["annotations sha256"] = facts.annotations_sha256
 
     def as_dict(self) -> dict[str, Any]:
         """The report as JSON data."""

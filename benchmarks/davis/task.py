@@ -18,9 +18,11 @@ from benchmarks.core.settings import option
 from benchmarks.core.task import Launch, Outcome, Place, Plan, Task
 from benchmarks.data_check.davis import TOTALS, VAL_FRAMES
 from benchmarks.davis.dataset import Video, find_root, open_video, read_mask, sequence_names
+from benchmarks.davis.encoder import backbone_encoder
 from benchmarks.davis.pictures import draw_sequence
 from benchmarks.davis.protocol import CRW, DINO, Protocol
-from benchmarks.davis.run import evaluate_model
+from benchmarks.davis.run import evaluate
+from benchmarks.devices import usable_device
 from benchmarks.errors import InputError
 
 #: Sequences to draw of each checkpoint.
@@ -59,7 +61,7 @@ class Davis(Task[Settings, Videos]):
     data = "DAVIS 2017, davis/"
     cost = "minutes on a GPU: 1,999 frames through a frozen network"
     mini_minutes = 0.1
-    columns = {"J&F": ("J&F-Mean", 100.0), "J": ("J-Mean", 100.0), "F": ("F-Mean", 100.0)}
+    columns = (("J&F", "J&F-Mean", 100.0), ("J", "J-Mean", 100.0), ("F", "F-Mean", 100.0))
 
     def __init__(self, name: str, protocol: Protocol, title: str) -> None:
         self.name, self.protocol, self.title = name, protocol, title
@@ -100,8 +102,10 @@ class Davis(Task[Settings, Videos]):
         names = [video.name for video in data.videos if len(video.frames[: settings.frames]) >= 3]
         if not names:
             raise InputError(f"{data.root}: no sequence has 3 frames or more, so none can be scored")
-        found = evaluate_model(
-            model, data.root, place.folder, names, settings.frames, settings.protocol, place.device, place.progress
+        device = usable_device(place.device)
+        encoder = backbone_encoder(model.module.to(device), model.card)
+        found = evaluate(
+            encoder, data.root, place.folder, names, settings.frames, settings.protocol, str(device), place.progress
         )
         return Outcome(found["metrics"], found["run"], interval(found["metrics"]))
 

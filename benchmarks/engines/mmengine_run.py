@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -24,6 +24,13 @@ LAUNCHERS = {"none": "none", "torchrun": "pytorch", "slurm": "slurm"}
 def device_name() -> str:
     """What mmengine trains on here: the first GPU's name, or ``cpu``."""
     return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+
+
+def read_config(config_file: str | os.PathLike[str]) -> dict[str, Any]:
+    """A config with its bases as plain data."""
+    from mmengine.config import Config
+
+    return cast(dict[str, Any], Config.fromfile(str(require_file(config_file, "config"))).to_dict())
 
 
 def train(

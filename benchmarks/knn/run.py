@@ -17,11 +17,10 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from torchvision.transforms import v2
 from tqdm import tqdm
 
-from benchmarks.backbones import load_backbone
 from benchmarks.checkpoints.card import IMAGENET_MEAN, IMAGENET_STD, Card
+from benchmarks.core.model import Model
 from benchmarks.devices import usable_device
 from benchmarks.errors import InputError
-from benchmarks.files import sha256_of
 from benchmarks.knn import processes
 from benchmarks.knn.bank import DTYPES, Bank, BankWriter, DiskBank
 from benchmarks.knn.dataset import BoxedImage, find_root, read_split
@@ -152,8 +151,8 @@ def draw_votes(folder: str | os.PathLike[str], extractor: Extractor, entries: Se
             write_picture(Path(folder) / f"{entry.path.stem}.png", picture)
 
 
-def evaluate_checkpoint(
-    checkpoint: str | os.PathLike[str],
+def evaluate(
+    model: Model,
     imagenet_root: str | os.PathLike[str],
     protocol: str = "corrected",
     ks: Sequence[int] = KS,
@@ -166,7 +165,7 @@ def evaluate_checkpoint(
     cache: str | os.PathLike[str] | None = None,
     pictures: str | os.PathLike[str] | None = None,
 ) -> dict[str, Any]:
-    """Accuracies of a canonical checkpoint, in percent. Under ``torchrun`` every process does its share.
+    """Accuracies of a model, in percent. Under ``torchrun`` every process does its share.
 
     Args:
         bank_folder: keep the training features in a file there instead of in memory, and reuse it when everything
@@ -186,7 +185,7 @@ def evaluate_checkpoint(
     where = usable_device(processes.own_device(device))
     if dtype not in DTYPES:
         raise InputError(f"features cannot be kept as {dtype!r}: choose {' or '.join(DTYPES)}")
-    module, card = load_backbone(checkpoint)
+    module, card = model.module, model.card
     check_protocol(protocol, card.architecture.patch_size)
     root = find_root(imagenet_root)
     splits = processes.together(lambda: {name: read_split(root, name, progress, cache) for name in ("train", "val")})
@@ -200,7 +199,7 @@ def evaluate_checkpoint(
         share = processes.share(splits["train"].images)
         if bank_folder is None:
             return extractor.bank(share, "train", dtype)
-        made_of = (sha256_of(checkpoint), splits["train"].fingerprint, *classes, protocol, dtype)
+        made_of = (model.sha256, splits["train"].fingerprint, *classes, protocol, dtype)
         made_of += (str(processes.rank()), str(processes.world()))
         path = Path(bank_folder) / f"{hashlib.sha256(' '.join(made_of).encode()).hexdigest()[:16]}.features"
         return DiskBank(path) if DiskBank.exists(path) else extractor.bank(share, "train", dtype, path)

@@ -12,7 +12,6 @@ from benchmarks.backbones.pyramid import default_taps
 from benchmarks.checkpoints.canonical import read_canonical
 from benchmarks.engines import mmdet as engine
 from benchmarks.errors import InputError
-from benchmarks.files import sha256_of
 from benchmarks.uavdt.dataset import CLASSES, UavdtRoot, write_coco
 from benchmarks.uavdt.evaluation import evaluate
 from benchmarks.uavdt.intervals import interval
@@ -75,7 +74,6 @@ def run(
         "interval": interval(list(outcomes.at[OFFICIAL_IOU].values())),
         "run": {
             "config": config.name,
-            "config_sha256": sha256_of(config),
             "options": options.as_record(),
             "iterations": iterations,
             "frozen": runner.cfg.model.backbone.frozen,

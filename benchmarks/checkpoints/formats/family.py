@@ -22,7 +22,8 @@ from benchmarks.checkpoints.inert import facts_of
 from benchmarks.checkpoints.names import Layout
 
 WHOLE_FILE = "whole file"
-WRAPPERS = re.compile(r"^(?:(?:module|_orig_mod)\.)+")  # DistributedDataParallel, torch.compile
+#: What DistributedDataParallel, torch.compile and activation checkpointing put into names, at any depth.
+WRAPPERS = re.compile(r"(?<![^.])(?:module|_orig_mod|_checkpoint_wrapped_module)\.")
 Triple = tuple[float, float, float]
 
 
@@ -74,6 +75,7 @@ class Taken:
     dropped: dict[str, str] = field(default_factory=dict)  # short name -> reason
     folded: dict[str, str] = field(default_factory=dict)  # short name -> canonical tensor that it went into
     notes: list[str] = field(default_factory=list)
+    outside: dict[str, str] = field(default_factory=dict)  # name in the file -> reason; not under the prefix
 
     def drop(self, name: str, reason: str) -> None:
         """Leave a tensor out, and say why."""
@@ -205,7 +207,8 @@ class Finder:
             if short in taken.tensors:
                 taken.clashes.append((taken.source_names[short], name))
             taken.tensors[short], taken.source_names[short] = tensor, name
-        taken.prefix = names[mark].removesuffix(layout.sentinel)
+        wrapped = names[mark]
+        taken.prefix = wrapped.removesuffix(layout.sentinel) if wrapped.endswith(layout.sentinel) else place.prefix
         return taken
 
     def has(self, place: Place, layout: Layout) -> bool:
