@@ -91,7 +91,7 @@ def test_a_wrong_head_count_is_another_network(control):
 
 def test_training_goes_through_and_resumes(coco, control, tmp_path):
     pytest.importorskip("mmcv.ops", reason="needs mmcv with its operators")
-    result = run(control, coco, tmp_path / "out", iterations=2, progress=False)
+    result = run(control, open_coco(coco), tmp_path / "out", iterations=2, progress=False)
     lines = [json.loads(line) for line in (tmp_path / "out" / "losses.jsonl").read_text().splitlines()]
     assert [line["iteration"] for line in lines] == [1, 2]
     assert all(line["loss_mask"] > 0 for line in lines)
@@ -100,7 +100,7 @@ def test_training_goes_through_and_resumes(coco, control, tmp_path):
     assert set(scored["metrics"]) >= {"bbox/AP", "segm/AP75"}
     assert set(scored["interval"]["values"]) >= {"bbox/AP", "segm/AP75"}
     assert {name: result[name] for name in scored} == scored
-    resumed = run(control, coco, tmp_path / "out", iterations=3, progress=False)
+    resumed = run(control, open_coco(coco), tmp_path / "out", iterations=3, progress=False)
     assert len((tmp_path / "out" / "losses.jsonl").read_text().splitlines()) == 3
     assert resumed["run"]["iterations"] == 3
 
@@ -110,7 +110,7 @@ def test_sigterm_leaves_a_snapshot_of_that_update(coco, control, tmp_path, monke
     from benchmarks.engines.mmengine_hooks import LossLog
 
     whole, out = tmp_path / "whole", tmp_path / "out"
-    run(control, coco, whole, iterations=3, progress=False)
+    run(control, open_coco(coco), whole, iterations=3, progress=False)
     log = LossLog.after_train_iter
 
     def log_and_be_preempted(self, runner, *args, **kwargs) -> None:
@@ -122,11 +122,11 @@ def test_sigterm_leaves_a_snapshot_of_that_update(coco, control, tmp_path, monke
     with monkeypatch.context() as patch:
         patch.setattr(LossLog, "after_train_iter", log_and_be_preempted)
         with pytest.raises(SystemExit) as stop:
-            run(control, coco, out, iterations=3, progress=False)
+            run(control, open_coco(coco), out, iterations=3, progress=False)
     signal.signal(signal.SIGTERM, before)
     assert stop.value.code == 143
     assert torch.load(out / "last.pth", weights_only=False)["meta"]["iter"] == 2
-    run(control, coco, out, iterations=3, progress=False)
+    run(control, open_coco(coco), out, iterations=3, progress=False)
     assert (out / "losses.jsonl").read_text() == (whole / "losses.jsonl").read_text()
 
 
@@ -137,7 +137,7 @@ def test_weights_that_did_not_load_end_the_run(coco, control, tmp_path, monkeypa
     # What happened to the published detector: its initialisation ran, and loaded nothing.
     monkeypatch.setattr(CanonicalViT, "init_weights", lambda self: None)
     with pytest.raises(InputError, match=r"does not hold .* after initialisation"):
-        run(control, coco, tmp_path / "out", iterations=1, progress=False)
+        run(control, open_coco(coco), tmp_path / "out", iterations=1, progress=False)
 
 
 def test_the_truth_as_detections_scores_100(coco):
@@ -198,7 +198,7 @@ def test_a_detector_trains_in_bfloat16_on_a_data_set_of_one_image(coco, control,
     with pytest.raises(InputError, match="lists no image -1"):
         write_subset(whole, [-1], tmp_path / "none")
     options = Options(updates=1, batch=1)
-    result = run(control, data.path, tmp_path / "out", CONFIGS / f"{detector}.py", options=options, progress=False)
+    result = run(control, data, tmp_path / "out", CONFIGS / f"{detector}.py", options=options, progress=False)
     assert result["run"]["schedule"]["precision"] == "bf16"
     state = torch.load(tmp_path / "out/last.pth", map_location="cpu", weights_only=False)["state_dict"]
     # Autocast is for what is computed: weights stay in fp32, and they moved.
@@ -258,4 +258,4 @@ def test_missing_and_broken_images_are_named(control, tmp_path):
     pytest.importorskip("mmcv.ops", reason="needs mmcv with its operators")
     victim.write_bytes(content[: len(content) // 2])
     with pytest.raises(InputError, match=rf"{victim.name} is not a whole image"):
-        run(control, tmp_path, tmp_path / "out", iterations=4, progress=False)
+        run(control, open_coco(tmp_path), tmp_path / "out", iterations=4, progress=False)

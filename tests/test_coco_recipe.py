@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from results import result
+from benchmarks.tables.twelve import twelve
 from pycocotools import mask as rle
 from pycocotools.cocoeval import COCOeval
 
@@ -17,7 +19,6 @@ from benchmarks.coco.intervals import _recalls, matches, resampled, score_with_i
 from benchmarks.coco.recipe import Options, resolve
 from benchmarks.coco.run import check_fit
 from benchmarks.coco.scoring import BOX_SCORERS, score
-from benchmarks.coco.table import twelve
 from benchmarks.controls import write_random_control
 from benchmarks.errors import InputError
 from benchmarks.tables import paper, table1, table2
@@ -173,21 +174,15 @@ def test_the_papers_numbers_are_the_papers():
 
 
 def test_eight_heads_have_a_row_of_their_own_and_minus_one_is_no_score():
-    card = {"method": "FLSL", "architecture": {"kind": "vit", "embed_dim": 384, "depth": 12, "patch_size": 16}}
     metrics = {f"{kind}/{name}": 40.0 for kind in ("bbox", "segm") for name in ("AP", "AP50", "AP75", "APs", "APm")}
     metrics |= {"bbox/APl": None, "segm/APl": None}
-    records = [
-        {"benchmark": "coco-mask-rcnn", "scale": "paper", "seed": 0, "name": name, "metrics": metrics,
-         "checkpoint": {"sha256": "same", "card": card}}
-        for name in ("mine", "mine-8heads")
-    ]  # fmt: skip
+    records = [result("coco-mask-rcnn", metrics, "FLSL", 300, name=name) for name in ("mine", "mine-8heads")]
     lines = [line.label for line in paper.lines(table1.TABLE, records) if line.runs]
     assert lines == ["FLSL (mine)", "FLSL (mine-8heads)"]
     text = render(twelve(table1.TABLE, records), "text")
     assert text.count("mine-8heads") == 2
     assert "-1" not in text
-    resnet = {"checkpoint": {"card": {"architecture": {"kind": "resnet", "blocks": [3, 4, 6, 3]}}}}
-    assert paper.backbone_name(resnet) == "RN50"
+    assert paper.architecture_name({"kind": "resnet", "blocks": [3, 4, 6, 3]}) == "RN50"
 
 
 def test_a_dry_run_plans_and_bad_input_ends_with_one_line(coco, tmp_path):

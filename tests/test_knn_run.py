@@ -1,6 +1,7 @@
 """bbox-aligned k-NN from files to figures: a tiny ImageNet in the ILSVRC layout, and what its users get wrong."""
 
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -16,9 +17,10 @@ from benchmarks.backbones.vit import HouseViT
 from benchmarks.checkpoints.card import DINO_RESIZE, Architecture
 from benchmarks.controls import write_control, write_random_control
 from benchmarks.errors import InputError
+from benchmarks.knn import run
 from benchmarks.knn.dataset import BoxedImage, find_root, read_split
 from benchmarks.knn.pictures import draw_patches, write_picture
-from benchmarks.knn.run import crop, evaluate_checkpoint, open_image, place
+from benchmarks.knn.run import MOST_WORKERS, crop, evaluate_checkpoint, open_image, place, reading_workers
 from benchmarks.knn.vote import vote, vote_with_bank
 
 COLOURS = {"n00000001": (220, 40, 40), "n00000002": (40, 200, 60), "n00000003": (50, 60, 220)}
@@ -56,6 +58,34 @@ def imagenet(tmp_path):
 def checkpoint(tmp_path):
     write_random_control(tmp_path / "small.safetensors", 0, SMALL)
     return tmp_path / "small.safetensors"
+
+
+def test_images_are_read_by_this_processs_share_of_the_cores(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(6)))
+    assert reading_workers(500_000) == 6
+    assert reading_workers(6) == 0  # starting a process takes longer
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert reading_workers(500_000) == 1
+    monkeypatch.delenv("LOCAL_WORLD_SIZE")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(64)))
+    assert reading_workers(500_000) == MOST_WORKERS
+    with multiprocessing.get_context("fork").Pool(1) as pool:  # its processes are daemons
+        assert pool.apply(reading_workers, (500_000,)) == 0
+
+
+def test_workers_are_used_where_nobody_says_how_many(imagenet, checkpoint, monkeypatch):
+    monkeypatch.setattr("benchmarks.knn.run.FEW_IMAGES", 10)
+    asked = []
+
+    class Loader(run.DataLoader):
+        def __init__(self, images, batch_size, num_workers, collate_fn):
+            asked.append((len(images), num_workers))
+            super().__init__(images, batch_size, num_workers=num_workers, collate_fn=collate_fn)
+
+    monkeypatch.setattr(run, "DataLoader", Loader)
+    scores = evaluate_checkpoint(checkpoint, imagenet, ks=(3,), batch_size=4, progress=False)
+    assert asked == [(15, reading_workers(15)), (6, 0)]
+    assert scores["top1"]["3"] == 100.0
 
 
 @pytest.mark.parametrize("workers", [0, 2])

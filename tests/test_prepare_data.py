@@ -3,11 +3,11 @@
 import json
 
 import pytest
+from benchmarks.records import fingerprint
 from in_process import run_tool
 
 from benchmarks import shapes
 from benchmarks.data_check import mini_coco
-from benchmarks.records import fingerprint
 
 
 @pytest.fixture

@@ -343,8 +343,8 @@ def test_detectron2_trains_and_is_scored(tmp_path):
     shapes.write_coco(tmp_path, train_images=4, val_images=2, size=64, seed=0)
     config = CONFIGS / "detectron2" / "mask_rcnn_vitdet_mini.py"
     options = Options(per_device=2, updates=2)
-    found = run(write_tiny(tmp_path), tmp_path / "coco", tmp_path / "out", config, options=options, progress=False)
+    found = run(write_tiny(tmp_path), open_coco(tmp_path / "coco"), tmp_path / "out", config, options=options, progress=False)
     assert found["run"]["schedule"]["accumulation"] == 2
     assert 0 <= found["metrics"]["segm/AP"] <= 100
     with pytest.raises(InputError, match="patch size 8"):
-        run(write_tiny(tmp_path, patch_size=8), tmp_path / "coco", tmp_path / "out", config, progress=False)
+        run(write_tiny(tmp_path, patch_size=8), open_coco(tmp_path / "coco"), tmp_path / "out", config, progress=False)

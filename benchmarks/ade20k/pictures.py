@@ -12,8 +12,8 @@ from matplotlib.patches import Patch
 from PIL import Image
 
 from benchmarks.ade20k.dataset import Ade20kRoot
-from benchmarks.data_check.pictures import decode_labels
 from benchmarks.files import atomic_path
+from benchmarks.images import read_labels
 
 
 def write_predictions(
@@ -38,7 +38,7 @@ def write_predictions(
         with Image.open(data.image("validation", stem)) as image:
             panels = [np.asarray(image.convert("RGB"))]
         for file in (data.labels("validation", stem), *(folder / f"{stem}.png" for folder in predictions.values())):
-            labels = decode_labels(file)
+            labels = read_labels(file)
             pixels += np.bincount(labels.ravel(), minlength=len(colours))
             panels.append(colours[labels])
         for axis, panel in zip(row, panels, strict=True):

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.ade20k.dataset import Ade20kRoot
-from benchmarks.data_check.pictures import decode_labels
 from benchmarks.errors import InputError
+from benchmarks.images import read_labels
 
 
 def count(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
@@ -45,10 +45,10 @@ def count_folder(data: Ade20kRoot, predictions: str | os.PathLike[str], split: s
     """
     classes, counted = len(data.classes), []
     for stem in data.stems[split]:
-        truth = decode_labels(data.labels(split, stem))
+        truth = read_labels(data.labels(split, stem))
         file = Path(predictions) / f"{stem}.png"
         try:
-            found = decode_labels(file)
+            found = read_labels(file)
         except OSError as error:
             raise InputError(f"prediction {file} is missing or broken ({error}): run the prediction again") from error
         if found.shape != truth.shape:

@@ -17,12 +17,13 @@ from benchmarks.coco.dataset import CocoRoot
 from benchmarks.coco.intervals import score_with_interval
 from benchmarks.coco.recipe import Options, resolve
 from benchmarks.coco.scoring import box_scorer
+from benchmarks.configs import third_party_configs
 from benchmarks.engines import mmdet as engine
 from benchmarks.errors import InputError
 from benchmarks.files import write_json
 from benchmarks.processes import is_first_process
 
-CONFIGS = Path(__file__).resolve().parents[2] / "third_party_configs" / "mmdet"
+CONFIGS = third_party_configs("mmdet")
 MINI = CONFIGS / "mask_rcnn_vit_fpn_mini.py"
 
 

@@ -75,10 +75,8 @@ class Coco(Task[Settings, CocoRoot]):
 
     def describe(self, data: CocoRoot, settings: Settings) -> list[str]:
         """The data."""
-        return [
-            f"data: {data.path}, {data.train_images} training images, {data.val_images} validation images",
-            *data.notes,
-        ]
+        counts = f"{data.train_images} training images, {data.val_images} validation images"
+        return [f"data: {data.path}, {counts}", *data.notes]
 
     def plan(self, model: Model, data: CocoRoot, settings: Settings, scale: str, launch: Launch) -> Plan:
         """The experiment of the checkpoint, its schedule on these devices, and its whole resolved config."""

@@ -12,12 +12,12 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from benchmarks.coco.dataset import CocoRoot, open_coco
 from benchmarks.errors import InputError
+from benchmarks.files import atomic_folder
 
 #: Images of each split; the 80 categories of COCO 2017 are all in both.
 IMAGES = {"train": 200, "val": 100}
@@ -54,16 +54,10 @@ def cut(root: str | os.PathLike[str], out: str | os.PathLike[str]) -> dict[str, 
     if target.exists():
         raise InputError(f"{target} is there already: remove it, or choose another --out")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".coco-", dir=target.parent))
+        with atomic_folder(target) as temporary:
+            facts = {split: _cut_split(data, temporary, split) for split in IMAGES}
     except OSError as error:
         raise InputError(f"{out} cannot be written to ({error.strerror}): choose another --out") from error
-    try:
-        facts = {split: _cut_split(data, temporary, split) for split in IMAGES}
-        temporary.chmod(0o755)
-        temporary.rename(target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return {"folder": str(target), **facts}
 
 

@@ -24,6 +24,7 @@ from benchmarks.backbones.loading import load_exactly
 from benchmarks.backbones.windowed import global_blocks
 from benchmarks.checkpoints.canonical import read_canonical
 from benchmarks.checkpoints.targets import for_detectron2
+from benchmarks.devices import say_device
 from benchmarks.engines.chance import seed_all
 from benchmarks.engines.pixels import pixel_statistics
 from benchmarks.engines.schedule import Schedule
@@ -181,6 +182,7 @@ def train(
     workers = 4 if torch.cuda.is_available() else 0
     loader = iter(DataLoader(images, schedule.per_device, sampler=sampler, num_workers=workers, collate_fn=list))
     wrapped = _distributed(model, schedule) if world > 1 else model
+    say_device()
     log = _Log(out, start, schedule.updates, progress, rank)
     model.train()
     with EventStorage(start):  # detectron2's heads count into it; nobody reads it here
