@@ -228,8 +228,13 @@ def test_data_as_people_have_it_trains_and_scores_as_the_clean_one(coco, control
         for category in data["categories"]:
             category["id"] = f"class {category['id']}"
         file.write_text(json.dumps(data))
-    results = [run(control, root, tmp_path / root.parent.name, iterations=1, progress=False) for root in (coco, messy)]
-    found = [json.loads((tmp_path / root.parent.name / "detections.json").read_text()) for root in (coco, messy)]
+    results = [
+        run(control, open_coco(root), tmp_path / root.parent.name, iterations=1, progress=False)
+        for root in (coco / "coco", messy)
+    ]
+    found = [
+        json.loads((tmp_path / root.parent.name / "detections.json").read_text()) for root in (coco / "coco", messy)
+    ]
     assert found[0]
     for detection in found[1]:
         detection["image_id"] = names[detection["image_id"]]
@@ -237,7 +242,7 @@ def test_data_as_people_have_it_trains_and_scores_as_the_clean_one(coco, control
     assert found[0] == found[1]
     assert results[0]["metrics"] == results[1]["metrics"]
     assert results[0]["interval"] == results[1]["interval"]
-    losses = [(tmp_path / root.parent.name / "losses.jsonl").read_text() for root in (coco, messy)]
+    losses = [(tmp_path / root.parent.name / "losses.jsonl").read_text() for root in (coco / "coco", messy)]
     assert losses[0] == losses[1]
     own = json.loads((tmp_path / "messy" / "detections.json").read_text())
     write_detections(tmp_path / "a.png", messy / "annotations/instances_val2017.json", messy / "val2017", own)

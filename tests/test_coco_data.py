@@ -6,12 +6,12 @@ import os
 import re
 
 import pytest
-from benchmarks.coco.table import open_data
 from coco_files import HEIGHT, WIDTH, content, official_scores, truth_as_detections, write
 from in_process import run_tool
 
 from benchmarks.coco import reading
 from benchmarks.coco.dataset import open_coco
+from benchmarks.coco.task import open_whole
 from benchmarks.data_check import survey
 from benchmarks.errors import InputError
 
@@ -198,7 +198,7 @@ def spoil(root, split, change):
 def verdicts(root):
     """What the plan of a run (of which a dry run is the end) and the check say: None, or the fault."""
     try:
-        open_data(root, "mini")
+        open_whole(root, "mini")
         run = None
     except InputError as error:
         run = str(error)

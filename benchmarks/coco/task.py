@@ -173,7 +173,8 @@ def open_whole(data_root: str | os.PathLike[str], scale: str) -> CocoRoot:
     data = open_coco(root)
     if scale == "paper":
         data.require_whole()
-    require_pictures(data)
+    if is_first_process():
+        require_pictures(data)
     return data
 
 
