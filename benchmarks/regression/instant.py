@@ -20,8 +20,8 @@ from benchmarks.checkpoints.convert import convert
 from benchmarks.coco.dataset import open_coco
 from benchmarks.coco.run import CONFIGS, MINI
 from benchmarks.coco.run import run as run_coco
-from benchmarks.core.model import load_model
 from benchmarks.data_check.pictures import decode_labels
+from benchmarks.core.model import load_model
 from benchmarks.davis.protocol import MINI as SMALL_DAVIS
 from benchmarks.davis.run import evaluate_checkpoint as run_davis
 from benchmarks.files import read_json
