@@ -19,6 +19,7 @@ MODULES = (
     "benchmarks.davis.task",
     "benchmarks.knn.task",
     "benchmarks.ade20k.task",
+    "benchmarks.segmentation.task",
 )
 
 
