@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
+import importlib.metadata
 import os
 import re
 from collections.abc import Mapping
@@ -105,9 +107,10 @@ def convert_in_memory(source: Source, heads: int | None = None, branch: str | No
 
 
 def canonical(source: Source, heads: int | None = None, cache_dir: str | os.PathLike[str] | None = None) -> Path:
-    """A canonical checkpoint for ``source``: itself, or its conversion, kept in ``cache_dir`` by content and heads.
+    """A canonical checkpoint for ``source``: itself, or its conversion, kept in ``cache_dir``.
 
-    The default cache is ``runs/converted``. A canonical file's own heads stand: other ``heads`` are refused.
+    It is kept by the source's content, the heads, and the rules of conversion (:func:`rules`), so that a corrected rule
+    is never served from before. The default cache is ``runs/converted``. A canonical file's own heads stand: other ``heads`` are refused.
     """
     located = locate(source)
     path = require_source(located.path)
@@ -116,10 +119,21 @@ def canonical(source: Source, heads: int | None = None, cache_dir: str | os.Path
         return path
     folder = Path(cache_dir or "runs/converted")
     content = source_digest(open_foreign(path).files)[:12]
-    target = folder / f"{located.stem}-{content}{f'-{heads}heads' if heads else ''}.safetensors"
+    said = f"-{heads}heads" if heads else ""
+    target = folder / f"{located.stem}-{content}{said}-{rules()[:6]}.safetensors"
     if not is_canonical(target):
         convert(located, target, heads)
     return target
+
+
+@functools.cache
+def rules() -> str:
+    """The SHA-256 over everything that decides a conversion: the files of this package, and timm's version."""
+    digest = hashlib.sha256(importlib.metadata.version("timm").encode())
+    here = Path(__file__).parent
+    for file in sorted(path for path in here.rglob("*") if path.suffix in (".py", ".json")):
+        digest.update(file.relative_to(here).as_posix().encode() + file.read_bytes())
+    return digest.hexdigest()
 
 
 def check_heads(path: str | os.PathLike[str], card: Card, heads: int | None) -> None:

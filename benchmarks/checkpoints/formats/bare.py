@@ -52,7 +52,9 @@ class Bare(Family):
             facts.learn("layout", eps=1e-5, rope_base=DINOV3_BASE, image_size=max(224 // patch, 1) * patch)
         if "fc_norm.weight" in names:
             taken.notes.append("this network norms the pooled vector; its tokens are raw")
-        taken.notes.append("nothing in the file names its method; eps and the way positions are resized are its layout's")
+        taken.notes.append(
+            "nothing in the file names its method; eps and the way positions are resized are its layout's"
+        )
         return facts
 
 
