@@ -16,6 +16,7 @@ from pathlib import Path
 from benchmarks.checkpoints.convert import canonical
 from benchmarks.coco.dataset import open_coco
 from benchmarks.controls import POSITIVE_CONTROL
+from benchmarks.devices import hide_gpus
 from benchmarks.errors import InputError, command_parser, run_command
 from benchmarks.files import require_file, write_json
 from benchmarks.regression import training
@@ -31,6 +32,8 @@ OWN = {"instant": (), "inference": ("expected", "weights"), "training": ("expect
 def main() -> int:
     arguments = parse()
     own = arguments.coco_root is not None
+    if not own and (arguments.tier != "instant" or arguments.make_weights):
+        hide_gpus()  # the stored values are a CPU's
     only = [name for name in (arguments.only or "").split(",") if name]
     needed = ("weights",) if arguments.make_weights else OWN[arguments.tier]
     if own and not all(getattr(arguments, name) for name in needed):

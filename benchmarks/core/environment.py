@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import benchmarks
+from benchmarks.devices import explain
 from benchmarks.engines.mmcv_ops import operators
 
 SUITE = "flsl-benchmarks"
@@ -81,5 +82,7 @@ def suite_code() -> dict[str, Any]:
 
 
 def device_text(device: str) -> str:
-    """A device for a record: a CPU with its type and cores."""
-    return device if device != "cpu" else f"cpu, {platform.machine()}, {os.cpu_count()} cores"
+    """A device for a record: a CPU with its type and cores, a GPU with its name."""
+    if device == "cpu":
+        return f"cpu, {platform.machine()}, {os.cpu_count()} cores"
+    return explain(device) if device.startswith("cuda") else device
