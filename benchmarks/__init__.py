@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from benchmarks.core.tasks import tasks
 
 __all__ = ["evaluate", "load_model", "tasks"]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "evaluate": "benchmarks.core.runner",

@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,8 @@ def _commit() -> tuple[str | None, bool | None]:
 def _installed_commit() -> str | None:
     for distribution in importlib.metadata.distributions(name=SUITE, path=[str(ROOT)]):
         origin = json.loads(distribution.read_text("direct_url.json") or "{}")
-        return origin.get("vcs_info", {}).get("commit_id")
+        commit: str | None = origin.get("vcs_info", {}).get("commit_id")
+        return commit
     return None
 
 
@@ -79,6 +81,11 @@ def suite_code() -> dict[str, Any]:
     """
     commit, dirty = _commit()
     return {"version": benchmarks.__version__, "commit": commit, "dirty": dirty}
+
+
+def command_line() -> tuple[str, ...]:
+    """The command line of this process, without the path to its program."""
+    return (Path(sys.argv[0]).name, *sys.argv[1:])
 
 
 def device_text(device: str) -> str:

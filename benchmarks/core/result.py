@@ -10,7 +10,6 @@ import datetime
 import hashlib
 import json
 import os
-import sys
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.core.attribution import Attribution
-from benchmarks.core.environment import device_text, suite_code, versions
+from benchmarks.core.environment import command_line, device_text, suite_code, versions
 from benchmarks.core.model import Model
 from benchmarks.errors import InputError
 from benchmarks.files import atomic_path, read_json
@@ -71,7 +70,7 @@ class Result:
     device: str = ""
     libraries: dict[str, str] = field(default_factory=versions)
     code: dict[str, Any] = field(default_factory=suite_code)
-    command: list[str] = field(default_factory=lambda: [Path(sys.argv[0]).name, *sys.argv[1:]])
+    command: list[str] = field(default_factory=lambda: list(command_line()))
     record_version: int = RECORD_VERSION
 
     def to_dict(self) -> dict[str, Any]:

@@ -195,6 +195,7 @@ def work(job: Job, out: Path, model: Model | None = None, progress: bool = True)
             device=device_text(task.device(job.device)),
             started=started.isoformat(timespec="seconds"),
             seconds=seconds_since(started),
+            command=list(job.command),
             job=job.hash,
             study=job.study,
             artefacts=folder.name,
