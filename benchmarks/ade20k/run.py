@@ -14,12 +14,13 @@ from benchmarks.ade20k.intervals import interval
 from benchmarks.ade20k.scoring import count_folder, scores
 from benchmarks.checkpoints.canonical import read_canonical
 from benchmarks.checkpoints.card import ResNetArchitecture
+from benchmarks.configs import third_party_configs
 from benchmarks.core.settings import option
 from benchmarks.engines import mmseg as engine
 from benchmarks.errors import InputError
 from benchmarks.files import write_json
 
-CONFIGS = Path(__file__).resolve().parents[2] / "third_party_configs" / "mmseg"
+CONFIGS = third_party_configs("mmseg")
 RECIPES = ("released", "corrected")
 
 SPLIT_OF = {"train_dataloader": "training", "test_dataloader": "validation"}

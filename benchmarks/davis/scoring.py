@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import os
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -127,9 +126,7 @@ def statistics(values: np.ndarray) -> tuple[float, float, float]:
     bounds = np.round(np.linspace(1, len(values), 5) + 1e-10) - 1
     bounds = bounds.astype(np.int64).astype(np.uint8)
     first, last = values[bounds[0] : int(bounds[1]) + 1], values[bounds[3] : int(bounds[4]) + 1]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", category=RuntimeWarning)  # the mean of an empty quarter
-        decay = np.mean(first) - np.mean(last)
+    decay = np.mean(first) - np.mean(last) if len(first) and len(last) else math.nan
     return float(np.mean(values)), float(np.mean(values > RECALL_THRESHOLD)), float(decay)
 
 

@@ -91,7 +91,7 @@ class PretrainedSettings:
 
 
 class PretrainedKnn(Task[PretrainedSettings, BoxedImageNet]):
-    """The paper's ablations: pretrain FLSL with a setting, then judge it. A checkpoint that is given is judged alone."""
+    """The paper's ablations: pretrain FLSL with a setting, then judge it; a checkpoint that is given is judged alone."""
 
     name = "knn-of-pretraining"
     benchmark = "knn"
