@@ -20,6 +20,7 @@ from benchmarks.davis.task import Videos, open_videos
 from benchmarks.figures.attention import write_query_attention
 from benchmarks.files import read_json, require_folder
 from benchmarks.images import read_rgb
+from benchmarks.listing import list_images
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def draw(results: Sequence[Result], models: Sequence[Model], data_root: Path, ou
     folders = {result.name: out / result.artefacts for result in results if result.task == "davis"}
     _draw_davis(pictures / "davis.png", folders, videos)
     coco = data_root / "coco" if (data_root / "coco").is_dir() else data_root
-    first = sorted((coco / "val2017").iterdir())[0]
+    first = coco / "val2017" / list_images(coco / "val2017")[0]
     image = cv2.resize(read_rgb(first), (224, 224))
     box = _largest_box(coco / "annotations" / "instances_val2017.json", first.name)
     networks: Mapping[str, Any] = {model.name: (model.module, model.card) for model in models}
