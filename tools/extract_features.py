@@ -56,7 +56,7 @@ def main() -> int:
     parser = command_parser(
         __doc__,
         "python tools/extract_features.py dino_s16.safetensors inputs.npy --out features.npy\n"
-        "  python tools/extract_features.py hf:facebook/dinov2-base photos/ --size 518 --layers 8 11 --out features.npz",
+        "  python tools/extract_features.py hf:facebook/dinov2-base photos/ --size 518 --layers 8 11 --out maps.npz",
     )
     parser.add_argument("checkpoint", help="canonical checkpoint, or a foreign file, folder or name")
     parser.add_argument(
