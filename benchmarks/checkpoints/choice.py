@@ -9,7 +9,7 @@ import torch
 from benchmarks.checkpoints.branches import Branch, best_branch, find_branches, named_branch
 from benchmarks.checkpoints.container import Opened
 from benchmarks.checkpoints.formats import all_formats
-from benchmarks.checkpoints.formats.family import Family, Finder, Place, Taken
+from benchmarks.checkpoints.formats.family import WRAPPERS, Family, Finder, Place, Taken
 from benchmarks.checkpoints.recognition import at, branches_of, recognise, recognise_in, refuse, refuse_shards
 from benchmarks.errors import InputError
 
@@ -102,7 +102,7 @@ def _apart(opened: Opened, picked: Branch, found: list[Branch], notes: list[str]
     family, taken, _ = recognise(alone, None)
     inside = set(picked.names.values())
     holder = at(opened.content, picked.path)
-    taken.place = Place(picked.label, picked.path, picked.prefix)
+    taken.place = Place(picked.label, picked.path, WRAPPERS.sub("", picked.prefix))
     taken.prefix = picked.prefix
     taken.source_names = {short: picked.names.get(full, full) for short, full in taken.source_names.items()}
     taken.clashes += picked.clashes
