@@ -52,7 +52,9 @@ class Bare(Family):
             facts.learn("layout", eps=1e-5, rope_base=DINOV3_BASE, image_size=max(224 // patch, 1) * patch)
         if "fc_norm.weight" in names:
             taken.notes.append("this network norms the pooled vector; its tokens are raw")
-        taken.notes.append("nothing in the file names its method; eps and the way positions are resized are its layout's")
+        taken.notes.append(
+            "nothing in the file names its method; eps and the way positions are resized are its layout's"
+        )
         return facts
 
 
@@ -93,7 +95,7 @@ class BareDino(Bare):
 
 
 def is_dinov3_of_timm(names: Mapping[str, torch.Tensor]) -> bool:
-    """timm's DINOv3: no table, a class token and registers; its other rotary ViTs with registers have no class token."""
+    """timm's DINOv3: no table, class token and registers; its other rotary ViTs with registers have no class token."""
     marks = ("cls_token", "reg_token", "blocks.0.gamma_1", "norm.weight")
     return "pos_embed" not in names and all(mark in names for mark in marks)
 
