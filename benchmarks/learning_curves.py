@@ -32,6 +32,11 @@ LOGGED = {
     "intra": "intra-view loss (Eq. 8)",
     "perplexity": "clusters in use (perplexity)",
     "separability": "separability (Eq. 7)",
+    "place_share": "token variance by place",
+    "image_share": "token variance by image",
+    "retrieved_from_true": "retrieved, from the true place",
+    "retrieved_from_own": "retrieved, from its own grid place",
+    "place_bits": "bits of place in the clusters",
 }
 #: Key in a snapshot's scores -> what it is called, in percent.
 JUDGED = {"top1": "k-NN top-1, any of nine", "joint_vote": "k-NN, joint vote of nine", "davis": "DAVIS J&F"}
@@ -52,11 +57,12 @@ def snapshots(run: str | os.PathLike[str]) -> dict[int, Path]:
 
 
 def read_log(run: str | os.PathLike[str]) -> dict[str, list[float]]:
-    """Column -> values of a run's ``log.jsonl``; what was not finite is nan."""
+    """Column -> values of a run's ``log.jsonl``; nan is what was not finite, or what an older log does not tell."""
     path = require_file(Path(run) / "log.jsonl", "log of a pretraining run")
     try:
         entries = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        columns = {name: [entry[name] for entry in entries] for name in ("step", *LOGGED)}
+        columns = {name: [entry[name] for entry in entries] for name in ("step", "inter", "perplexity")}
+        columns |= {name: [entry.get(name) for entry in entries] for name in LOGGED if name not in columns}
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is no log of a pretraining run ({error}): is it that of something else?") from error
     return {name: [float("nan") if value is None else float(value) for value in c] for name, c in columns.items()}
@@ -125,8 +131,8 @@ def figure(
     controls: Mapping[str, Mapping[str, float]],
 ) -> Figure:
     """A panel for each quantity against the step, a line for each run, a grey level for each control."""
-    drawing = Figure(figsize=(13, 6.6), layout="constrained")
-    axes = drawing.subplots(2, 4).flat
+    drawing = Figure(figsize=(16, 9.6), layout="constrained")
+    axes = drawing.subplots(3, 5).flat
     styles = {
         name: {"color": COLOURS[i % len(COLOURS)], "linestyle": LINES[i // len(COLOURS) % len(LINES)]}
         for i, name in enumerate(curves)
@@ -153,6 +159,8 @@ def figure(
     legend = next(axes)
     legend.axis("off")
     legend.legend(handles, labels, loc="center", frameon=False, fontsize=9)
+    for unused in axes:
+        unused.axis("off")
     return drawing
 
 

@@ -78,7 +78,13 @@ class ViewsDataset(Dataset):
     def __init__(self, config: Config, augment_later: bool = False) -> None:
         self.images = open_images(config.data.root)
         self.seed = config.run.seed
-        self.maker = ViewMaker(config.model, config.views, bool(config.previous.checkpoint), augment_later)
+        self.maker = ViewMaker(
+            config.model,
+            config.views,
+            bool(config.previous.checkpoint),
+            augment_later,
+            teacher_drawn=config.objective.both_globals,
+        )
 
     def __len__(self) -> int:
         return len(self.images)
@@ -101,6 +107,8 @@ def collate(items: list[Views | tuple[str, str]]) -> Loaded:
         return Loaded(None, broken)
     count = len(views[0].student)
     groups = [group for group in ([0], list(range(1, count))) if group]
+    # A teacher's view that the student sees too is the first of the global ones there.
+    drawn_groups = [[count, 0], *groups[1:]] if len(views[0].draws) > count else groups
 
     def stack(arrays: list[np.ndarray]) -> torch.Tensor:
         return torch.from_numpy(np.stack(arrays))
@@ -119,7 +127,7 @@ def collate(items: list[Views | tuple[str, str]]) -> Loaded:
         views=by_size("student"),
         queries=by_size("queries"),
         boxes=by_size("boxes"),
-        draws=by_size("draws"),
+        draws=[stack([view.draws[i] for i in group for view in views]) for group in drawn_groups],
         plain=teacher_and_by_size("plain", stack),
         drawn=teacher_and_by_size("drawn", pack),
     )

@@ -54,7 +54,7 @@ def main() -> int:
 
 
 def run_seed(seed: int, out: Path, arguments: argparse.Namespace) -> list[Result]:
-    """World, FLSL, both controls, three benchmarks and the pictures for one seed; all but records in ``out/seed<N>``."""
+    """World, FLSL, both controls, three benchmarks and the pictures for one seed, under ``out/seed<N>``."""
     folder = out / f"seed{seed}"
     root = Path(arguments.data_root) if arguments.data_root else folder / "world"
     if not arguments.data_root:

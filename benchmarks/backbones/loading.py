@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 
 import torch
@@ -15,25 +14,29 @@ from benchmarks.checkpoints.canonical import is_canonical, read_canonical
 from benchmarks.checkpoints.card import Card, ResNetArchitecture, TimmArchitecture
 from benchmarks.checkpoints.checks import is_finite
 from benchmarks.checkpoints.convert import check_heads, convert_in_memory
+from benchmarks.checkpoints.sources import Source, locate
 from benchmarks.errors import InputError
 
 
 def load_backbone(
-    path: str | os.PathLike[str], drop_path_rate: float = 0.0, heads: int | None = None, branch: str | None = None
+    source: Source, drop_path_rate: float = 0.0, heads: int | None = None, branch: str | None = None
 ) -> tuple[HouseViT | HouseResNet | TimmNetwork, Card]:
     """Build the network that a checkpoint describes and load every tensor of it.
 
     A foreign file is converted in memory first, with the checks of :func:`benchmarks.checkpoints.convert.convert`;
-    ``heads`` and ``branch`` are for it. Returns the module in ``eval`` mode and the card. Raises
+    ``heads`` and ``branch`` are for it; a name is looked up (:mod:`benchmarks.checkpoints.sources`). Returns the
+    module in ``eval`` mode and the card. Raises
     :class:`InputError` when the file is not usable or when its tensors and its card disagree.
     """
+    located = locate(source)
+    path = located.path
     if is_canonical(path):
         tensors, card = read_canonical(path)
         check_heads(path, card, heads)
         if branch is not None:
             raise InputError(f"{path} is a canonical checkpoint and has no branches: convert the source file again")
     else:
-        tensors, card, _ = convert_in_memory(path, heads, branch)
+        tensors, card, _ = convert_in_memory(located, heads, branch)
     module = build(card, drop_path_rate)
     load_exactly(module, dict(tensors), where=str(path))
     return module.eval(), card

@@ -89,9 +89,10 @@ def find_branches(content: Any) -> list[Branch]:
 
 def named_branch(branches: list[Branch], name: str) -> Branch:
     """The one that ``--branch`` means: its label or the end of it; :class:`InputError` lists what there is."""
-    wanted = WRAPPERS.sub("", name.strip(".") + ".").rstrip(".")
-    exact = [branch for branch in branches if branch.label == wanted]
-    fitting = exact or [branch for branch in branches if branch.label.endswith("." + wanted)]
+    wanted = name.strip(".")
+    bare = WRAPPERS.sub("", wanted + ".").rstrip(".")
+    exact = [branch for branch in branches if branch.label in (wanted, bare)]
+    fitting = exact or [branch for branch in branches if branch.label.endswith((f".{wanted}", f".{bare}"))]
     if len(fitting) != 1:
         there = ", ".join(branch.label for branch in fitting or branches) or "none that is known"
         what = f"{name!r} fits several branches" if fitting else f"there is no branch {name!r} with weights known here"
@@ -145,7 +146,7 @@ def _flatten(content: Any) -> Iterator[_Entry]:
         seen.add(id(holder))
         for key, value in holder.items():
             if isinstance(value, torch.Tensor) and isinstance(key, str):
-                yield _Entry(path, key, WRAPPERS.sub("", ".".join((*path, key))), value)
+                yield _Entry(path, key, ".".join((*path, WRAPPERS.sub("", key))), value)
             elif isinstance(value, dict):
                 waiting.append(((*path, str(key)), value))
 

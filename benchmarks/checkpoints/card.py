@@ -219,6 +219,7 @@ class Card:
     licence: str = "unknown"
     source_name: str = ""  # file name of the source; never a path of the machine it was on
     source_sha256: str = ""
+    source_revision: str = ""  # of the hub's repository that it came from
     branch: str = ""
     prefix: str = ""
     #: fact (for instance "num_heads") -> one of :data:`PROVENANCES`

@@ -8,6 +8,7 @@ import torch
 
 from benchmarks.checkpoints.branches import Branch, best_branch, find_branches, named_branch
 from benchmarks.checkpoints.container import Opened
+from benchmarks.checkpoints.formats import all_formats
 from benchmarks.checkpoints.formats.family import Family, Finder, Place, Taken
 from benchmarks.checkpoints.recognition import at, branches_of, recognise, recognise_in, refuse, refuse_shards
 from benchmarks.errors import InputError
@@ -28,12 +29,12 @@ class Chosen(NamedTuple):
     apart: bool  # taken out by its prefix; what lies elsewhere in the file says nothing about it
 
 
-def choose(opened: Opened, branch: str | None, method: Family | None = None) -> Chosen:
+def choose(opened: Opened, branch: str | None, method: str | None = None) -> Chosen:
     """The network to convert; :class:`InputError` when there is none, or several and no word on which.
 
     A method whose marks lie around the weights knows which copy its programs evaluate, and is asked first. Where the
     network alone tells as much as the whole file, the file is a container like any other (:mod:`.branches`). With
-    ``method``, which the source is known to be of, nothing is left to recognise but the branch.
+    ``method``, which the source is known to be of, a layout that names no method gets that method's facts.
     """
     refuse_shards(opened)
     found = find_branches(opened.content)
@@ -45,12 +46,18 @@ def choose(opened: Opened, branch: str | None, method: Family | None = None) -> 
     if own is not None and (branch is not None or _has_marks(opened, found, own)):
         family, taken = own
         others = [label for label in branches_of(opened) if label != taken.place.branch]
-        return Chosen(method or family, taken, opened, (), tuple(others), False)
+        return Chosen(_named(family, method), taken, opened, (), tuple(others), False)
     if branch is not None:
         picked, notes = named_branch(found, branch), []
     else:
         picked, notes = best_branch(found)
     return _apart(opened, picked, found, notes, method)
+
+
+def _named(family: Family, method: str | None) -> Family:
+    """The family of a known method, where the tensors have its layout; the recognised one otherwise."""
+    named = [f for f in all_formats() if isinstance(f, Family) and f.method == method and f.layout is family.layout]
+    return named[0] if named else family
 
 
 def _of_method(opened: Opened, branch: str | None) -> tuple[Family, Taken] | None:
@@ -89,7 +96,7 @@ def _isolated(opened: Opened, branch: Branch, arguments: dict[str, Any] | None =
     return opened._replace(content={**(arguments or {}), **branch.tensors})
 
 
-def _apart(opened: Opened, picked: Branch, found: list[Branch], notes: list[str], method: Family | None) -> Chosen:
+def _apart(opened: Opened, picked: Branch, found: list[Branch], notes: list[str], method: str | None) -> Chosen:
     alone = _isolated(opened, picked)
     refuse(alone)
     family, taken, _ = recognise(alone, None)
@@ -112,4 +119,4 @@ def _apart(opened: Opened, picked: Branch, found: list[Branch], notes: list[str]
         if key in opened.content and not isinstance(opened.content[key], torch.Tensor)
     }
     others = tuple(branch.label for branch in found if branch is not picked)
-    return Chosen(method or family, taken, _isolated(opened, picked, arguments), (), others, True)
+    return Chosen(_named(family, method), taken, _isolated(opened, picked, arguments), (), others, True)

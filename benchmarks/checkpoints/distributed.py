@@ -1,8 +1,8 @@
 """Folders of ``torch.distributed.checkpoint``: ``.metadata`` says which part of which tensor lies where.
 
 DINOv3, FSDP 2 and Lightning write them. The metadata is a pickle and is read like any other (:mod:`.inert`); each part
-is a small file of ``torch.save`` at its place in a ``.distcp`` file. Nothing of torch.distributed is needed, nor as many
-processes as wrote it. A tensor in one part stays a view of its file; the optimiser's are not read at all.
+is a small file of ``torch.save`` at its place in a ``.distcp`` file. Nothing of torch.distributed is needed, nor as
+many processes as wrote it. A tensor in one part stays a view of its file; the optimiser's are not read at all.
 """
 
 from __future__ import annotations
@@ -91,6 +91,9 @@ class _Parts:
             return self._part(name, *boxes[0], kind)
         if sum(math.prod(extent) for _, extent in boxes) != math.prod(size):
             raise ValueError(f"the parts of {name} do not add up to {list(size)}")
+        lengths = [self.places.get((name, offset), {}).get("length") for offset, _ in boxes]
+        if sum(n for n in lengths if isinstance(n, int)) < math.prod(size) * kind.itemsize:
+            raise ValueError(f"the parts of {name} are shorter than {list(size)}")
         whole = torch.empty(sum(math.prod(extent) for _, extent in boxes), dtype=kind).reshape(size)
         for offset, extent in boxes:
             if len(offset) != len(size) or any(o + e > n for o, e, n in zip(offset, extent, size, strict=True)):

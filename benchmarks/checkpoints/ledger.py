@@ -114,7 +114,8 @@ class Ledger:
         rows += [("note", note) for note in self.card.notes]
         if self.target != "canonical":
             rows += [("target", self.target), *[("note", note) for note in self.target_notes]]
-        return "\n".join(f"{name:<9} {one_line(value)}" for name, value in [("source", self.source), *rows])
+        source = self.source + (f"@{self.card.source_revision}" if self.card.source_revision else "")
+        return "\n".join(f"{name:<9} {one_line(value)}" for name, value in [("source", source), *rows])
 
     def _network(self) -> list[tuple[str, str]]:
         a, proof = self.card.architecture, self.card.provenance

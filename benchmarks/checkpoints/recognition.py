@@ -23,7 +23,8 @@ def refuse_shards(opened: Opened) -> None:
     """:class:`InputError` when the file is one process's part of a distributed run."""
     kind = opened.content.get("type")
     sharded = any(SHARD_MARKS.search(name) for _, name, _ in walk(opened.content))
-    if sharded or kind in ("shard", "shard_list", "slice", "slice_list"):
+    split = opened.content.get("mp_world_size", 1)  # DeepSpeed's tensor parallelism
+    if sharded or kind in ("shard", "shard_list", "slice", "slice_list") or split not in (1, None):
         raise InputError(f"it is not usable: {SHARD_ADVICE}")
 
 

@@ -29,7 +29,7 @@ DIGITS = 10
 JOB_FILE = "job.json"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Job:
     """What to run. ``checkpoint`` is the canonical file; "" for a model in memory or one that the job makes."""
 

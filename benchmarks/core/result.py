@@ -75,8 +75,8 @@ class Result:
     record_version: int = RECORD_VERSION
 
     def to_dict(self) -> dict[str, Any]:
-        """The record as plain JSON data."""
-        return dataclasses.asdict(self)
+        """The record as JSON gives it back."""
+        return typing.cast(dict[str, Any], json.loads(json.dumps(dataclasses.asdict(self), allow_nan=False)))
 
     @staticmethod
     def from_dict(record: Any, where: str) -> Result:
@@ -136,7 +136,7 @@ def free_result(
     started: datetime.datetime,
     device: str = "cpu",
 ) -> Result:
-    """The record of a run that is no job of a task, such as a figure's, from ``started`` to now. Its scale is ``mini``."""
+    """The record of a run that is no job, such as a figure's, from ``started`` to now. Its scale is ``mini``."""
     return Result(
         benchmark, protocol, "mini", model.name, metrics, run, seed,
         {"sha256": model.sha256, "card": model.card.to_dict()}, data, started.isoformat(timespec="seconds"),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
+from benchmarks.claim import Claim
 from benchmarks.core.data import Fingerprint
 from benchmarks.core.model import Model
 
@@ -24,7 +25,7 @@ class Launch:
     launcher: str = "none"
     gpus: int = 1  # on each machine
     nodes: int = 1
-    lock: int | None = None  # descriptor to hand to processes that work in the job's folder
+    claim: Claim | None = None  # on the job's folder, to hand to processes that work in it
 
     @property
     def devices(self) -> int:

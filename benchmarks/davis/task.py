@@ -23,7 +23,7 @@ from benchmarks.davis.pictures import draw_sequence
 from benchmarks.davis.protocol import CRW, DINO, Protocol
 from benchmarks.davis.run import evaluate
 from benchmarks.devices import usable_device
-from benchmarks.errors import InputError
+from benchmarks.errors import InputError, say
 
 #: Sequences to draw of each checkpoint.
 PICTURES = 2
@@ -81,7 +81,7 @@ class Davis(Task[Settings, Videos]):
     def fingerprint(self, data: Videos) -> Fingerprint:
         """Of the masks' content and the frames."""
         masks = [mask for video in data.videos for mask in video.masks]
-        return fingerprint(data.root, masks, [frame for video in data.videos for frame in video.frames])
+        return fingerprint(data.root, masks, [file for video in data.videos for file in video.files])
 
     def describe(self, data: Videos, settings: Settings) -> list[str]:
         """Data and protocol, and what changes nothing."""
@@ -102,6 +102,9 @@ class Davis(Task[Settings, Videos]):
         names = [video.name for video in data.videos if len(video.frames[: settings.frames]) >= 3]
         if not names:
             raise InputError(f"{data.root}: no sequence has 3 frames or more, so none can be scored")
+        short = [video.name for video in data.videos if video.name not in names]
+        if short:
+            say(f"{len(short)} of {len(data.videos)} sequences have fewer than 3 frames and no score: {short[0]}")
         device = usable_device(place.device)
         encoder = backbone_encoder(model.module.to(device), model.card)
         found = evaluate(

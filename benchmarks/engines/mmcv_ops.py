@@ -39,12 +39,12 @@ def provide() -> None:
             sys.modules[NAME] = TorchvisionOperators(reason)
 
 
-def operators() -> str:
-    """Whose operators mmcv uses here: ``torchvision 0.29.1``, ``mmcv 2.3.6 (compiled)``, or ``none`` without mmcv."""
+def operators() -> str | None:
+    """Whose operators mmcv uses here: ``torchvision 0.29.1`` or ``mmcv 2.3.6 (compiled)``; None without mmcv."""
     provide()
     module = sys.modules.get(NAME)
     if module is None:
-        return "none"
+        return None
     if not isinstance(module, TorchvisionOperators):
         return f"mmcv {_version('onedl-mmcv', 'mmcv')} (compiled)"
     return f"torchvision {_version('torchvision')}" + (f" ({module.reason})" if module.reason else "")

@@ -13,6 +13,8 @@ import torch
 from torch import nn
 
 from benchmarks.checkpoints.canonical import read_canonical
+from benchmarks.devices import say_device, say_once
+from benchmarks.engines.mmcv_ops import operators
 from benchmarks.engines.pixels import pixel_statistics
 from benchmarks.errors import InputError
 from benchmarks.files import require_file
@@ -87,6 +89,8 @@ def train(
         # Standard output is for results; pycocotools, inside mmdet, talks there.
         with contextlib.redirect_stdout(sys.stderr):
             runner = Runner.from_cfg(config)
+            say_device()
+            say_once(f"mmcv's operators: {operators()}")
             if launcher != "none" and not torch.cuda.is_available():
                 refuse_sync_norms(runner.model)
             runner.train()

@@ -20,11 +20,11 @@ from benchmarks.checkpoints.convert import convert
 from benchmarks.coco.dataset import open_coco
 from benchmarks.coco.run import CONFIGS, MINI
 from benchmarks.coco.run import run as run_coco
-from benchmarks.data_check.pictures import decode_labels
 from benchmarks.core.model import load_model
 from benchmarks.davis.protocol import MINI as SMALL_DAVIS
 from benchmarks.davis.run import evaluate_checkpoint as run_davis
 from benchmarks.files import read_json
+from benchmarks.images import read_labels
 from benchmarks.knn.run import evaluate as run_knn
 from benchmarks.regression.inference import at_patch_16
 from benchmarks.regression.setting import Malformed, Measured, Setting
@@ -115,7 +115,7 @@ def ade20k(setting: Setting) -> Measured:
         found = run_ade20k(setting.checkpoint, data, out, "mini", own, progress=False)
         _require_losses(out / "losses.jsonl")
         _require_between({name: found["metrics"][name] for name in ("mIoU", "mAcc", "aAcc")}, 0, 100)
-        labels = [decode_labels(path) for path in sorted((out / "predictions").glob("*.png"))]
+        labels = [read_labels(path) for path in sorted((out / "predictions").glob("*.png"))]
         if len(labels) != len(data.stems["validation"]):
             raise Malformed(f"{len(labels)} predicted label maps for {len(data.stems['validation'])} images")
     return Measured({}, folder)

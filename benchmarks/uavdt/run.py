@@ -10,6 +10,7 @@ from typing import Any
 
 from benchmarks.backbones.pyramid import default_taps
 from benchmarks.checkpoints.canonical import read_canonical
+from benchmarks.configs import third_party_configs
 from benchmarks.engines import mmdet as engine
 from benchmarks.errors import InputError
 from benchmarks.uavdt.dataset import CLASSES, UavdtRoot, write_coco
@@ -18,7 +19,7 @@ from benchmarks.uavdt.intervals import interval
 from benchmarks.uavdt.options import Options
 from benchmarks.uavdt.scoring import OFFICIAL_IOU
 
-CONFIGS = Path(__file__).resolve().parents[2] / "third_party_configs" / "mmdet"
+CONFIGS = third_party_configs("mmdet")
 CONFIG = {
     "paper": CONFIGS / "faster_rcnn_vit_fpn_uavdt.py",
     "mini": CONFIGS / "faster_rcnn_vit_fpn_mini.py",

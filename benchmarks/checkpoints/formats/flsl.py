@@ -26,6 +26,8 @@ class Flsl(Family):
     def recognises(self, opened: Opened, taken: Taken) -> bool:
         if super().recognises(opened, taken) or any(name in self._arguments(opened) for name in ARGUMENTS):
             return True
+        if "dino_loss" in opened.content:  # the control of ``python -m pretrain``: the network is FLSL's, the loss not
+            return False
         if not is_square(rows_of(taken)) or is_square(rows_of(taken) - 1) or taken.place.branch == "model":
             return False
         # A bare file. A fixed table and a class token without a row in it is what FLSL's program alone leaves.
