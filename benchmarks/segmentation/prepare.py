@@ -1,4 +1,4 @@
-"""Brings a published set, or a folder of one's own, into the layout that the tasks read. Images are linked, not copied."""
+"""Brings a published set, or one's own folder, into the layout that the tasks read. Images are linked, not copied."""
 
 from __future__ import annotations
 

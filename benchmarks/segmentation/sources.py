@@ -13,10 +13,10 @@ from benchmarks.files import read_json, require_file, require_folder
 from benchmarks.listing import list_images
 from benchmarks.segmentation.dataset import CAMVID_CLASSES, VOID
 
-VOC_CLASSES = tuple(
-    "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person "
-    "pottedplant sheep sofa train tvmonitor".split()
-)
+VOC_CLASSES = (
+    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
+    "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+)  # fmt: skip
 #: Cityscapes' evaluated classes by the id in ``labelIds``.
 CITYSCAPES = {
     7: "road", 8: "sidewalk", 11: "building", 12: "wall", 13: "fence", 17: "pole", 19: "traffic light",
