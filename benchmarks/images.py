@@ -13,12 +13,15 @@ from __future__ import annotations
 import contextlib
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
 from PIL import Image, PngImagePlugin
+from tqdm import tqdm
 
 from benchmarks.errors import InputError
 from benchmarks.files import require_file
@@ -43,8 +46,11 @@ _STRANGERS = (
     (0, b"<", "text (a web page or an SVG), not a picture", "fetch the picture again"),
 )
 
+Result = TypeVar("Result")
+
 _ORIENTATION = 0x0112
-_TIFF_BITS, _TIFF_PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
+_TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_PLANES = 258, 262, 284
+_WHITE_IS_ZERO, _SEPARATE = 0, 2
 
 
 def read_rgb(path: str | os.PathLike[str]) -> np.ndarray:
@@ -58,6 +64,11 @@ def read_rgb(path: str | os.PathLike[str]) -> np.ndarray:
             raise InputError(
                 f"{path} has {'floating-point' if image.mode == 'F' else '32-bit'} pixels, which have no agreed range: "
                 "convert it to 8 bits"
+            )
+        tags = getattr(image, "tag_v2", {})
+        if tags.get(_TIFF_PLANES) == _SEPARATE and max(tags[_TIFF_BITS]) > 8 and len(tags[_TIFF_BITS]) > 1:
+            raise InputError(
+                f"{path} has 16-bit colours in separate planes, which Pillow misreads: convert it to 8 bits"
             )
         plain = _upper_bits(image) if image.mode.startswith("I") else image
         if plain.mode == "P" and "transparency" in plain.info:
@@ -116,6 +127,30 @@ def orientation(path: str | os.PathLike[str]) -> int:
         return _orientation(image)
 
 
+def read_all(
+    paths: Iterable[Path], read: Callable[[Path], Result], problems: list[str], what: str
+) -> dict[Path, Result]:
+    """Apply ``read`` to every path, on all cores; what it refuses becomes one line in ``problems``."""
+
+    def attempt(path: Path) -> Result | InputError:
+        try:
+            return read(path)
+        except InputError as error:
+            return error
+
+    paths = list(paths)
+    results: dict[Path, Result] = {}
+    # Decoding leaves the interpreter lock, so threads are enough.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        outcomes = tqdm(pool.map(attempt, paths), total=len(paths), desc=what, leave=False, dynamic_ncols=True)
+        for path, outcome in zip(paths, outcomes, strict=True):
+            if isinstance(outcome, InputError):
+                problems.append(str(outcome))
+            else:
+                results[path] = outcome
+    return results
+
+
 @contextlib.contextmanager
 def _decoding(path: str | os.PathLike[str], what: str = "image") -> Iterator[Image.Image]:
     """The opened file; whatever Pillow makes of a damaged one becomes an :class:`InputError`."""
@@ -146,7 +181,9 @@ def _refusal(path: Path, what: str, error: Exception) -> InputError:
             return InputError(f"{path} is {kind}: {remedy}")
     if isinstance(error, Image.UnidentifiedImageError):
         return InputError(f"{path} is not a whole {what} (of no kind that is known): copy it again")
-    return InputError(f"{path} is not a whole {what} ({str(error) or type(error).__name__}): copy it again")
+    return InputError(
+        f"{path} is not a whole {what} ({str(error) or type(error).__name__}): copy it again, or convert it to PNG"
+    )
 
 
 def _is_16_bit(image: Image.Image) -> bool:

@@ -46,6 +46,23 @@ def png_of_16_bits(path, pixels: np.ndarray) -> None:
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(map(_chunk, *zip(*chunks, strict=True))))
 
 
+def tiff(path, strips: list[bytes], bits: int, photometric: int, shape: tuple[int, int]) -> None:
+    """A TIFF that Pillow does not write: grey of ``bits`` bits from one strip, RGB in separate planes from three."""
+    entries = {256: shape[1], 257: shape[0], 259: 1, 262: photometric, 277: len(strips), 278: shape[0]}
+    entries[284] = 2 if len(strips) > 1 else 1
+    lists = {258: [bits] * len(strips), 279: list(map(len, strips)), 273: [8]}
+    for strip in strips[:-1]:
+        lists[273].append(lists[273][-1] + len(strip))
+    end, packed, more = 8 + sum(map(len, strips)), b"", b""
+    for number, values in sorted((lists | {number: [value] for number, value in entries.items()}).items()):
+        data = struct.pack(f"<{len(values)}I", *values)
+        place = data if len(values) == 1 else struct.pack("<I", end + len(more))
+        packed += struct.pack("<HHI", number, 4, len(values)) + place
+        more += data if len(values) > 1 else b""
+    table = struct.pack("<H", len(lists) + len(entries)) + packed + struct.pack("<I", 0)
+    path.write_bytes(b"II*\0" + struct.pack("<I", end + len(more)) + b"".join(strips) + more + table)
+
+
 def _chunk(name: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
@@ -83,6 +100,13 @@ def write_kinds(folder) -> dict[str, np.ndarray]:
     add("pages.tif", picture, pixels, **still)
     add("sixteen_grey.png", Image.fromarray(sixteen_bits(thrice[..., 0])), thrice)
     add("sixteen_grey.tif", Image.fromarray(sixteen_bits(thrice[..., 0])), thrice)
+    sixteen = sixteen_bits(thrice)[..., 0]
+    tiff(folder / "white_is_zero.tif", [(65535 - sixteen).astype("<u2").tobytes()], 16, 0, grey.size[::-1])
+    twelve = "".join(f"{value >> 4:012b}" for value in sixteen.ravel())
+    tiff(folder / "twelve.tif", [int(twelve, 2).to_bytes(len(twelve) // 8, "big")], 12, 1, grey.size[::-1])
+    kinds |= {"white_is_zero.tif": thrice, "twelve.tif": thrice}
+    tiff(folder / "planes.tif", [plane.tobytes() for plane in pixels.transpose(2, 0, 1)], 8, 2, grey.size[::-1])
+    kinds["planes.tif"] = pixels
     dark = np.full((48, 64), 200, np.uint16)  # no value above 255: nearly black, not a picture of 8 bits
     add("sixteen_dark.png", Image.fromarray(dark), np.zeros_like(pixels))
     for name, image in {
@@ -158,7 +182,10 @@ def write_faulty(folder) -> dict[str, str]:
     data[20] ^= 1
     (folder / "crc.png").write_bytes(data)
     (folder / "folder.png").mkdir()
+    planes = [plane.astype("<u2").tobytes() for plane in sixteen_bits(scene()).transpose(2, 0, 1)]
+    tiff(folder / "planes.tif", planes, 16, 2, scene().shape[:2])
     return faults | {
+        "planes.tif": "separate planes",
         "float.tif": "floating-point", "int32.tif": "32-bit", "crc.png": "copy it again",
         "folder.png": "is a folder", "absent.png": "does not exist",
     }  # fmt: skip

@@ -99,8 +99,7 @@ def test_a_branch_can_be_a_path_of_keys(tmp_path):
     assert convert_in_memory(tmp_path / "x.pth", 6, "a.b").card.method == "DINO layout"
     with pytest.raises(InputError, match=r"no branch 'a\.c'"):
         convert_in_memory(tmp_path / "x.pth", 6, "a.c")
-    with pytest.raises(InputError, match="layout is not known"):
-        convert_in_memory(tmp_path / "x.pth", 6)
+    assert convert_in_memory(tmp_path / "x.pth", 6).card.branch == "a.b"
 
 
 def test_the_same_weights_under_another_method_are_another_network(tmp_path):

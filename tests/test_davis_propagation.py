@@ -1,7 +1,10 @@
 """Windowed propagation equals the published formulas with every matrix in full, over sizes, radii, k and ties."""
 
 import dataclasses
+import multiprocessing
 import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -10,6 +13,7 @@ import torch.nn.functional as F
 from benchmarks.davis import propagation
 from benchmarks.davis.propagation import propagate_labels
 from benchmarks.davis.protocol import CRW, DINO
+from benchmarks.davis.threads import spread
 
 
 def dense(target, features, labels, protocol):
@@ -114,3 +118,45 @@ def test_the_five_nearest_are_of_all_frames_together():
     weights = torch.exp(cosines / 0.1) * (cosines >= 0.5)
     ours = propagate_labels(target, features, labels, DINO).flatten()
     assert torch.allclose(ours, weights / weights.sum(), atol=1e-6)
+
+
+def numbers_of_threads():
+    """What torch uses in this thread and in one that begins now."""
+    found = [torch.get_num_threads()]
+    thread = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    return found
+
+
+def test_the_process_keeps_its_number_of_threads():
+    before = torch.get_num_threads()
+    case = random_case(0, 3, 20, context=2)  # three columns of tiles: fewer threads than there are
+    expected = propagate_labels(*case, DINO)
+    torch.set_num_threads(16)
+    try:
+        for _ in range(2):
+            assert torch.equal(propagate_labels(*case, DINO), expected)
+            assert numbers_of_threads() == [16, 16]
+        with ThreadPoolExecutor(1) as pool:  # and where a video has a thread of its own
+            pool.submit(spread, lambda item: None, range(4), 5).result()
+        assert numbers_of_threads() == [16, 16]
+        inside = []
+        spread(lambda item: inside.append(torch.get_num_threads()), range(8), 3)
+        assert inside == [1] * 8
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_fork_has_threads_of_its_own():
+    spread(lambda item: None, range(4), 2)
+    context = multiprocessing.get_context("fork")
+    process = context.Process(target=spread, args=(abs, range(4), 2))
+    process.start()
+    process.join(60)
+    assert process.exitcode == 0
+
+
+def test_what_a_thread_raises_reaches_the_caller():
+    with pytest.raises(ZeroDivisionError):
+        spread(lambda item: 1 // item, range(3), 2)

@@ -24,7 +24,8 @@ from in_process import run_tool
 
 from benchmarks import shapes
 from benchmarks.controls import write_random_control
-from benchmarks.records import make_record, write_record
+from benchmarks.core.model import load_model
+from benchmarks.core.result import free_result
 from pretrain.config import load_config
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -199,13 +200,11 @@ def test_cheap_commands_run_as_they_stand(tmp_path, monkeypatch):
     write_dino_layout(tmp_path / "dino_deitsmall16_pretrain.pth")
     shapes.write_world(tmp_path / "data", "tiny", 0, ("coco", "imagenet"))
     write_random_control(tmp_path / "random.safetensors", seed=0)
-    data = {"name": "DAVIS", "files": 1, "annotations_sha256": ""}
+    data = {"name": "DAVIS", "files": 1, "annotations_sha256": "", "images_sha256": ""}
     now = datetime.datetime.now(datetime.timezone.utc)
-    result = {"metrics": {"J&F-Mean": 0.5, "J-Mean": 0.5, "F-Mean": 0.5}, "run": {}}
-    record = make_record(
-        "davis", "davis2017-192p (mini)", "mini", "a", tmp_path / "random.safetensors", data, result, 0, now
-    )
-    write_record(tmp_path / "runs/records", record)
+    metrics = {"J&F-Mean": 0.5, "J-Mean": 0.5, "F-Mean": 0.5}
+    model = load_model(tmp_path / "random.safetensors", name="a")
+    free_result(model, "davis", "davis2017-192p (mini)", metrics, {}, data, 0, now).write(tmp_path / "runs/records")
     monkeypatch.chdir(tmp_path)
     for line in CHEAP:
         shown = [command.line for command in COMMANDS if command.line.split("#")[0].strip() == line]

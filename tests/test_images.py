@@ -65,9 +65,9 @@ def test_sixteen_bits_are_opencvs(kinds):
 def test_what_cannot_be_used_is_refused_in_one_line(faulty, reader):
     folder, faults = faulty
     for name, said in faults.items():
-        if reader is read_labels and name.endswith(("float.tif", "int32.tif")):
+        if reader is read_labels and name in ("float.tif", "int32.tif", "planes.tif"):
             said = "not label indices"
-        if reader is image_size and name.startswith(("cut.jpg", "float", "int32")):
+        if reader is image_size and name in ("cut.jpg", "float.tif", "int32.tif", "planes.tif"):
             continue  # a header says nothing of these
         with pytest.raises(InputError) as refusal:
             reader(folder / name)

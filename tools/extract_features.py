@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 from benchmarks.backbones import load_backbone
 from benchmarks.checkpoints.card import Architecture, ResNetArchitecture
+from benchmarks.devices import add_device_argument, say_device, usable_device
 from benchmarks.errors import InputError, command_parser, run_command
 from benchmarks.files import atomic_path, require_file
 
@@ -40,14 +41,18 @@ def main() -> int:
     parser.add_argument("inputs", help=".npy, float32 [B, 3, H, W], already normalised")
     parser.add_argument("--out", required=True, help=".npy, float32 [B, N, D], patches row-major")
     parser.add_argument("--heads", type=int, help="attention heads, where the file does not tell")
+    add_device_argument(parser)
     arguments = parser.parse_args()
     if not arguments.out.endswith(".npy"):
         raise InputError(f"{arguments.out}: features are written as NAME.npy")
     module, card = load_backbone(arguments.checkpoint, heads=arguments.heads)
     inputs = read_inputs(arguments.inputs, card.architecture)
+    device = usable_device(arguments.device)
+    say_device(arguments.device)
+    module.to(device)
     with torch.inference_mode():
         parts = [
-            module.patch_tokens(torch.from_numpy(np.ascontiguousarray(inputs[i : i + BATCH]))).numpy()
+            module.patch_tokens(torch.from_numpy(np.ascontiguousarray(inputs[i : i + BATCH])).to(device)).cpu().numpy()
             for i in tqdm(range(0, len(inputs), BATCH), desc="features", unit="batch", disable=len(inputs) <= BATCH)
         ]
     features = np.concatenate(parts)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from benchmarks.errors import command_parser, run_command
 from benchmarks.learning_curves import write_curves
-from benchmarks.tables.command import named
+from benchmarks.core.command import named
 
 
 def main() -> int:

@@ -11,6 +11,7 @@ from benchmarks.davis.pictures import draw_sequence
 from benchmarks.davis.propagation import SCRATCH
 from benchmarks.davis.protocol import PROTOCOLS
 from benchmarks.davis.run import propagate_checkpoint
+from benchmarks.devices import add_device_argument
 from benchmarks.errors import command_parser, run_command
 from benchmarks.files import write_json
 
@@ -31,7 +32,7 @@ def main() -> None:
     )
     parser.add_argument("--short-side", type=int, help="pixels; default: the protocol's 480, or its own for crw")
     parser.add_argument("--size-multiple", type=int, help="of the long side; default: the protocol's 64, or 1")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
+    add_device_argument(parser)
     parser.add_argument("--batch-size", type=int, help="frames to encode at once; default: 1 on cpu, 8 on cuda")
     parser.add_argument("--memory", type=int, default=SCRATCH, help="MiB to propagate in (default: %(default)s)")
     parser.add_argument("--at-once", type=int, default=1, help="sequences side by side (default: %(default)s)")

@@ -48,18 +48,28 @@ def cache_folder() -> Path:
     return Path(os.environ.get("FLSL_CACHE") or Path(base) / "flsl-benchmarks")
 
 
-def fingerprint(root: Path, annotations: Iterable[Path], images: Iterable[Path]) -> Fingerprint:
-    """The identity of the data set at ``root`` from its annotation files and its listed images."""
-    marks, kept = [], ContentHashes(root)
+def fingerprint(
+    root: Path, annotations: Iterable[Path], images: Iterable[Path], content: Iterable[str] = ()
+) -> Fingerprint:
+    """The identity of the data set at ``root`` from its annotation files and its listed images.
+
+    ``content`` is for annotations that were read already: what they say, a line each, in an order of its own.
+    """
+    marks, kept = [f"{line}\n" for line in content], ContentHashes(root)
     for path in sorted(set(annotations)):
         marks.append(f"{path.relative_to(root).as_posix()} {kept.sha256(path)}\n")
     kept.save()
-    listed = sorted({path.relative_to(root).as_posix(): path for path in images}.items())
+    listed = sorted({(_name(path, root), path) for path in images})
     sizes = hashlib.sha256()
     for name, path in listed:
         sizes.update(f"{name} {path.stat().st_size}\n".encode())
     text = hashlib.sha256("".join(marks).encode()).hexdigest()
     return Fingerprint(root.name, len(marks) + len(listed), text, sizes.hexdigest())
+
+
+def _name(path: Path, root: Path) -> str:
+    """Below ``root`` as seen from there; elsewhere, where an annotation file gave an absolute path, the file's own."""
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
 
 
 class ContentHashes:

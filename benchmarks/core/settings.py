@@ -84,8 +84,13 @@ def to_json(settings: Any) -> dict[str, Any]:
 def from_json(kind: type[S], data: Mapping[str, Any]) -> S:
     """The inverse of :func:`to_json`."""
     hints = typing.get_type_hints(kind)
-    values = {name: _tuples(value) if "tuple" in str(hints[name]) else value for name, value in data.items()}
-    return kind(**values)
+
+    def value_of(hint: Any, value: Any) -> Any:
+        if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+            return from_json(typing.cast(type, hint), value)
+        return _tuples(value)
+
+    return kind(**{name: value_of(hints[name], value) for name, value in data.items()})
 
 
 def deciding(settings: Any) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class Segmentation(Task[S, SegmentationData]):
 
     benchmark = "segmentation"
     data = "images and label maps of your own or prepared ones, segmentation/"
-    columns: ClassVar = {"mIoU": ("mIoU", 1.0), "aAcc": ("aAcc", 1.0)}
+    columns = (("mIoU", "mIoU", 1.0), ("aAcc", "aAcc", 1.0))
     by_scale: ClassVar[Mapping[str, Any]]
     named: Mapping[str, Any]
     judge: Callable[[Frozen, SegmentationData, Any, Path, int], Judged]

@@ -23,6 +23,7 @@ from benchmarks.errors import InputError
 HOUSE_PREFIX = "backbone.vit."
 CARD_IN_METADATA = "house_card"
 BLOCK, OURS = "layers.{i}", "blocks.{i}"
+NOT_NAMED = "unknown (the file does not name its method)"
 PLACES = (
     Place("state_dict", ("state_dict",), "backbone."),
     Place("state_dict", ("state_dict",)),
@@ -81,7 +82,8 @@ MMSEG = _layout(
 
 
 class MMPretrainViT(Family):
-    method, licence, rank = "mmpretrain ViT", "Apache-2.0 (mmpretrain)", 20
+    method, licence, rank = "unknown (layout mmpretrain)", NOT_NAMED, 20
+    known = "unknown"
     layout, places, drops = MMPRETRAIN, PLACES, DROPS
     resize = SIZE_RESIZE
 
@@ -104,7 +106,7 @@ class MMPretrainViT(Family):
 class MMSegViT(MMPretrainViT):
     """Its patch embedding has no bias unless the config asks for one."""
 
-    method, licence = "mmseg ViT", "Apache-2.0 (mmsegmentation)"
+    method = "unknown (layout mmseg)"
     layout = MMSEG
     eps = 1e-5
 
@@ -117,7 +119,8 @@ class MMSegViT(MMPretrainViT):
 class MMResNet(ResNetFamily):
     """mmselfsup, mmpretrain: torchvision names under ``backbone.``."""
 
-    method, licence, rank = "mmselfsup ResNet", "Apache-2.0 (mmselfsup)", 50
+    method, licence, rank = "unknown (layout mmselfsup ResNet)", NOT_NAMED, 50
+    known = "unknown"
     layout = RESNET
     places = (
         Place("state_dict", ("state_dict",), "backbone."),
@@ -155,6 +158,7 @@ class HouseInOpenMMLab(Family):
             raise InputError("the card in it is of another network: convert the source again")
         facts = Facts(card.method, card.licence, card.resize, a.eps, a.num_heads, a.activation, a.image_size)
         facts.mean, facts.std, facts.odd_class_row = card.mean, card.std, True
+        facts.provenance["method"] = card.provenance.get("method", "unknown")
         facts.provenance |= dict.fromkeys(
             ("num_heads", "eps", "resize", "mean", "std", "licence", "activation"), "file"
         )
