@@ -14,7 +14,7 @@ from benchmarks.checkpoints.card import IMAGENET_MEAN, IMAGENET_STD, Card
 from benchmarks.davis.protocol import Protocol
 from benchmarks.errors import InputError
 
-RESNET_STAGE = 2
+STAGE = 2  # the third
 RESNET_STRIDE = 8
 
 Triple = tuple[float, float, float]
@@ -72,17 +72,26 @@ def backbone_encoder(module: nn.Module, card: Card) -> Encoder:
     """The encoder of a backbone of the house, which is left as it is.
 
     A ViT gives the patch tokens of its last block. A ResNet gives the map of its third stage with that stage's stride
-    taken out, as videowalk does. Another kind of network needs other lines here, and only here.
+    taken out, as videowalk does. A network of timm's with stages (ConvNeXt, Swin) gives its third stage as it is, raw,
+    at its own stride of 16 pixels: no published protocol says more. Another kind of network needs other lines here,
+    and only here.
     """
-    if card.architecture.kind != "resnet":
-        return Encoder(module.patch_tokens, card.architecture.patch_size, card.mean, card.std)
+    architecture = card.architecture
+    if getattr(architecture, "hierarchical", False):
+
+        def stage(images: torch.Tensor) -> torch.Tensor:
+            return module.stages(images)[STAGE].permute(0, 2, 3, 1)
+
+        return Encoder(stage, architecture.strides[STAGE], card.mean, card.std, multiple=architecture.patch_size)
+    if architecture.kind != "resnet":
+        return Encoder(module.patch_tokens, architecture.patch_size, card.mean, card.std)
     module = copy.deepcopy(module)
     for layer in module.layer3.modules():
         if isinstance(layer, nn.Conv2d):
             layer.stride = (1, 1)
 
     def tokens(images: torch.Tensor) -> torch.Tensor:
-        (maps,) = module.forward_intermediates(images, indices=[RESNET_STAGE], intermediates_only=True)
+        (maps,) = module.forward_intermediates(images, indices=[STAGE], intermediates_only=True)
         return maps.permute(0, 2, 3, 1)
 
     return Encoder(tokens, RESNET_STRIDE, card.mean, card.std, multiple=1)
