@@ -9,7 +9,7 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.backbones import load_backbone
-from benchmarks.checkpoints.card import Architecture, ResNetArchitecture
+from benchmarks.checkpoints.card import Architecture, ResNetArchitecture, TimmArchitecture
 from benchmarks.core.model import DenseFeatures, Model
 from benchmarks.devices import add_device_argument, say_device, usable_device
 from benchmarks.errors import InputError, command_parser, run_command
@@ -19,7 +19,7 @@ from benchmarks.files import atomic_path, require_file
 BATCH = 16
 
 
-def read_inputs(path: str, architecture: Architecture | ResNetArchitecture) -> np.ndarray:
+def read_inputs(path: str, architecture: Architecture | ResNetArchitecture | TimmArchitecture) -> np.ndarray:
     """float32 ``[B, 3, H, W]`` from a .npy file, finite, with sides that a ViT's patch size divides."""
     path = require_file(path, "inputs file")
     try:
@@ -31,8 +31,8 @@ def read_inputs(path: str, architecture: Architecture | ResNetArchitecture) -> n
         raise InputError(f"{path} holds {found}: float32 [B, 3, H, W], already normalised, is needed")
     if not array.size or not np.isfinite(array).all():
         raise InputError(f"{path} holds {'NaN or infinite values' if array.size else 'no values'}: check what wrote it")
-    patch = architecture.patch_size
-    if isinstance(architecture, Architecture) and (array.shape[2] % patch or array.shape[3] % patch):
+    patch = getattr(architecture, "multiple", architecture.patch_size)
+    if not isinstance(architecture, ResNetArchitecture) and (array.shape[2] % patch or array.shape[3] % patch):
         raise InputError(f"{path}: {array.shape[2]}x{array.shape[3]} pixels are no multiple of the patch size {patch}")
     return array
 
@@ -80,6 +80,7 @@ def main() -> int:
         help="blocks, 0 to depth - 1 or from the end (-1), each normed: one axis more",
     )
     add_device_argument(parser)
+    parser.add_argument("--architecture", help="timm's name of the network, where a bare file stands for several")
     arguments = parser.parse_args()
     if not arguments.out.endswith(OUTPUTS):
         raise InputError(f"{arguments.out}: features are written as NAME.npy, NAME.npz or NAME.safetensors")
@@ -88,7 +89,8 @@ def main() -> int:
     pictures = find_pictures(arguments.inputs)
     if pictures is None and arguments.size is not None:
         raise InputError(f"--size is for images; {arguments.inputs} holds inputs of a size of their own")
-    module, card = load_backbone(arguments.checkpoint, heads=arguments.heads, branch=arguments.branch)
+    given = {"heads": arguments.heads, "branch": arguments.branch, "architecture": arguments.architecture}
+    module, card = load_backbone(arguments.checkpoint, **given)
     model = Model("model", card, card.source_sha256, live=cast(DenseFeatures, module))
     check_layers(model, arguments.layers)
     device = usable_device(arguments.device)

@@ -14,7 +14,7 @@ from benchmarks.checkpoints.card import IMAGENET_MEAN, IMAGENET_STD, Card
 from benchmarks.davis.protocol import Protocol
 from benchmarks.errors import InputError
 
-RESNET_STAGE = 2
+STAGE = 2  # the third
 RESNET_STRIDE = 8
 
 Triple = tuple[float, float, float]
@@ -73,6 +73,7 @@ class Encoder:
 def backbone_encoder(module: nn.Module, card: Card, layer: int | None = None) -> Encoder:
     """The encoder of a backbone of the house, which is left as it is.
 
+<<<<<<< HEAD
     A ViT gives the patch tokens of its last block, or of block ``layer`` (from 1), after the final norm in both cases,
     as the published programs take inner blocks. A ResNet gives the map of its third stage with that stage's stride
     taken out, as videowalk does. Another kind of network needs other lines here, and only here.
@@ -83,13 +84,34 @@ def backbone_encoder(module: nn.Module, card: Card, layer: int | None = None) ->
     if card.architecture.kind != "resnet":
         tokens = module.patch_tokens if layer in (None, depth[-1]) else _block_tokens(module, layer)
         return Encoder(tokens, card.architecture.patch_size, card.mean, card.std, layer=layer or depth[-1])
+=======
+    A ViT gives the patch tokens of its last block. A ResNet gives the map of its third stage with that stage's stride
+    taken out, as videowalk does. A network of timm's with stages (ConvNeXt, Swin) gives its third stage as it is, raw,
+    at its own stride of 16 pixels: no published protocol says more. Another kind of network needs other lines here,
+    and only here.
+    """
+    architecture = card.architecture
+    if getattr(architecture, "hierarchical", False):
+
+        def stage(images: torch.Tensor) -> torch.Tensor:
+            return module.stages(images)[STAGE].permute(0, 2, 3, 1)
+
+        return Encoder(stage, architecture.strides[STAGE], card.mean, card.std, multiple=architecture.patch_size)
+    if architecture.kind != "resnet":
+        return Encoder(module.patch_tokens, architecture.patch_size, card.mean, card.std)
+>>>>>>> checkpoints
     module = copy.deepcopy(module)
     for part in module.layer3.modules():
         if isinstance(part, nn.Conv2d):
             part.stride = (1, 1)
 
+<<<<<<< HEAD
     def map_of_stage(images: torch.Tensor) -> torch.Tensor:
         (maps,) = module.forward_intermediates(images, indices=[RESNET_STAGE], intermediates_only=True)
+=======
+    def tokens(images: torch.Tensor) -> torch.Tensor:
+        (maps,) = module.forward_intermediates(images, indices=[STAGE], intermediates_only=True)
+>>>>>>> checkpoints
         return maps.permute(0, 2, 3, 1)
 
     return Encoder(map_of_stage, RESNET_STRIDE, card.mean, card.std, multiple=1, layer=RESNET_STAGE + 1)

@@ -13,6 +13,7 @@ from PIL import Image
 from torchvision.transforms import functional as TF
 
 from benchmarks.backbones.resnet import HouseResNet
+from benchmarks.backbones.timm_network import TimmNetwork
 from benchmarks.backbones.vit import HouseViT
 from benchmarks.checkpoints.card import Card
 from benchmarks.controls import token_labels
@@ -95,17 +96,18 @@ class Layer:
 
 
 @torch.inference_mode()
-def layers(network: HouseViT | HouseResNet, card: Card, pixels: np.ndarray) -> list[Layer]:
+def layers(network: HouseViT | HouseResNet | TimmNetwork, card: Card, pixels: np.ndarray) -> list[Layer]:
     """Every layer's tokens of one picture ``[S, S, 3]`` uint8.
 
     A ViT of L blocks gives L + 1 layers: 0 is the patch projection without positions, l the output of block l as it
     is in the residual stream, L the network's features, after its final norm where it has one. A ResNet gives its four
-    stages. The paper says neither which side of the norm it means nor whether positions are in layer 0.
+    stages, a network that timm's class runs its stages or blocks, raw. The paper says neither which side of the norm it
+    means nor whether positions are in layer 0.
     """
     device = next(network.parameters()).device
     images = normalised(card, pixels).to(device)
-    if isinstance(network, HouseResNet):
-        maps = network.stages(images)
+    if isinstance(network, HouseResNet | TimmNetwork):
+        maps = network.forward_intermediates(images, intermediates_only=True)
         return [Layer(f"stage {i}", m[0].flatten(1).T.cpu(), tuple(m.shape[2:])) for i, m in enumerate(maps, 1)]
     patches = network.patch_embed(images)[0]  # [h, w, D]
     grid = tuple(patches.shape[:2])
