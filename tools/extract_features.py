@@ -89,9 +89,8 @@ def main() -> int:
     pictures = find_pictures(arguments.inputs)
     if pictures is None and arguments.size is not None:
         raise InputError(f"--size is for images; {arguments.inputs} holds inputs of a size of their own")
-    module, card = load_backbone(
-        arguments.checkpoint, heads=arguments.heads, branch=arguments.branch, architecture=arguments.architecture
-    )
+    given = {"heads": arguments.heads, "branch": arguments.branch, "architecture": arguments.architecture}
+    module, card = load_backbone(arguments.checkpoint, **given)
     model = Model("model", card, card.source_sha256, live=cast(DenseFeatures, module))
     check_layers(model, arguments.layers)
     device = usable_device(arguments.device)
