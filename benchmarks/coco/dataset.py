@@ -44,7 +44,8 @@ class CocoRoot:
         """The file for an engine: the user's own if it is sound, else a rewritten one in ``folder``."""
         if split not in self.rewritten:
             return self.annotations(split)
-        text = json.dumps(self.rewritten[split].content, allow_nan=False).encode()
+        # What no engine reads may hold NaN, which their JSON reader takes; what they read was looked at.
+        text = json.dumps(self.rewritten[split].content).encode()
         target = Path(folder) / f"instances_{split}2017-{hashlib.sha256(text).hexdigest()[:12]}.json"
         if not target.is_file():
             with atomic_path(target) as temporary:
