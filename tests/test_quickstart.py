@@ -27,7 +27,7 @@ def test_from_nothing_to_a_table(tmp_path):
     out = tmp_path / "demo"
     printed = demo("--scale", "tiny", "--out", out, "--json", tmp_path / "records.json")
     records = read_results(out / "records")
-    assert sorted((r.name, r.benchmark) for r in records) == [
+    assert sorted((r.name, r.task) for r in records) == [
         (name, benchmark)
         for name in ("flsl", "random", "supervised")
         for benchmark in ("coco-mask-rcnn", "davis", "knn")

@@ -39,7 +39,7 @@ def line_of(program, *arguments):
 
 
 CASES = {
-    "convert text": ("convert.py", "{good}/text.pth", "--out", "{good}/out.safetensors", "text.pth is no checkpoint but text"),
+    "convert text": ("convert.py", "{good}/text.pth", "--out", "{good}/out.safetensors", "text.pth is no checkpoint"),
     "convert missing": ("convert.py", "{good}/no.pth", "--out", "{good}/out.safetensors", "no.pth does not exist"),
     "convert folder": ("convert.py", "{good}/empty", "--out", "{good}/out.safetensors", "empty"),
     "features text": ("extract_features.py", "{good}/text.pth", "{good}/inputs.npy", "--out", "{good}/out.npy", "text"),
