@@ -26,7 +26,7 @@ class Ridge:
     short_side: int  # pixels, the long one in proportion, both at the nearest multiple of the patch
     tokens: int = 0  # where not 0: the short side in patches instead
     penalty: float = 1e-3  # of squared weights, for standardised features
-    balance: float = 0.5  # a patch counts by its classes' share of the training pixels to minus this power
+    balance: float = 1.0  # a patch counts by its classes' share of the training pixels to minus this power
     norm: bool = True
     layers: tuple[int, ...] = (-1,)
 
