@@ -116,7 +116,8 @@ def canonical(source: Source, heads: int | None = None, cache_dir: str | os.Path
     """A canonical checkpoint for ``source``: itself, or its conversion, kept in ``cache_dir``.
 
     It is kept by the source's content, the heads, and the rules of conversion (:func:`rules`), so that a corrected rule
-    is never served from before. The default cache is ``runs/converted``. A canonical file's own heads stand: other ``heads`` are refused.
+    is never served from before. The default cache is ``runs/converted``. A canonical file's own heads stand: other
+    ``heads`` are refused.
     """
     located = locate(source)
     path = require_source(located.path)
