@@ -16,6 +16,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from benchmarks.checkpoints.convert import canonical, convert
+from benchmarks.core.model import load_model
 from benchmarks.davis.dataset import find_root as find_davis
 from benchmarks.davis.protocol import MINI
 from benchmarks.davis.run import evaluate_checkpoint as run_davis
@@ -23,7 +24,7 @@ from benchmarks.errors import InputError
 from benchmarks.figures.sheet import COLOURS, save_figure
 from benchmarks.files import read_json, require_file, require_folder, sha256_of, write_json, write_text
 from benchmarks.knn.dataset import find_root as find_imagenet
-from benchmarks.knn.run import evaluate_checkpoint as run_knn
+from benchmarks.knn.run import evaluate as run_knn
 
 #: Key in ``log.jsonl`` -> what it is called.
 LOGGED = {
@@ -31,6 +32,11 @@ LOGGED = {
     "intra": "intra-view loss (Eq. 8)",
     "perplexity": "clusters in use (perplexity)",
     "separability": "separability (Eq. 7)",
+    "place_share": "token variance by place",
+    "image_share": "token variance by image",
+    "retrieved_from_true": "retrieved, from the true place",
+    "retrieved_from_own": "retrieved, from its own grid place",
+    "place_bits": "bits of place in the clusters",
 }
 #: Key in a snapshot's scores -> what it is called, in percent.
 JUDGED = {"top1": "k-NN top-1, any of nine", "joint_vote": "k-NN, joint vote of nine", "davis": "DAVIS J&F"}
@@ -51,11 +57,12 @@ def snapshots(run: str | os.PathLike[str]) -> dict[int, Path]:
 
 
 def read_log(run: str | os.PathLike[str]) -> dict[str, list[float]]:
-    """Column -> values of a run's ``log.jsonl``; what was not finite is nan."""
+    """Column -> values of a run's ``log.jsonl``; nan is what was not finite, or what an older log does not tell."""
     path = require_file(Path(run) / "log.jsonl", "log of a pretraining run")
     try:
         entries = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        columns = {name: [entry[name] for entry in entries] for name in ("step", *LOGGED)}
+        columns = {name: [entry[name] for entry in entries] for name in ("step", "inter", "perplexity")}
+        columns |= {name: [entry.get(name) for entry in entries] for name in LOGGED if name not in columns}
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is no log of a pretraining run ({error}): is it that of something else?") from error
     return {name: [float("nan") if value is None else float(value) for value in c] for name, c in columns.items()}
@@ -63,7 +70,7 @@ def read_log(run: str | os.PathLike[str]) -> dict[str, list[float]]:
 
 def judge(checkpoint: str | os.PathLike[str], imagenet: Path, davis: Path, progress: bool = True) -> dict[str, float]:
     """The :data:`JUDGED` scores of one canonical checkpoint, at the demo's size."""
-    knn = run_knn(checkpoint, imagenet, progress=progress)
+    knn = run_knn(load_model(checkpoint), imagenet, progress=progress)
     video = run_davis(checkpoint, davis, None, frames=FRAMES, protocol=MINI, progress=progress)["metrics"]
     return {"top1": knn["top1"][K], "joint_vote": knn["single_vote"][K], "davis": 100.0 * video["J&F-Mean"]}
 
@@ -124,8 +131,8 @@ def figure(
     controls: Mapping[str, Mapping[str, float]],
 ) -> Figure:
     """A panel for each quantity against the step, a line for each run, a grey level for each control."""
-    drawing = Figure(figsize=(13, 6.6), layout="constrained")
-    axes = drawing.subplots(2, 4).flat
+    drawing = Figure(figsize=(16, 9.6), layout="constrained")
+    axes = drawing.subplots(3, 5).flat
     styles = {
         name: {"color": COLOURS[i % len(COLOURS)], "linestyle": LINES[i // len(COLOURS) % len(LINES)]}
         for i, name in enumerate(curves)
@@ -152,6 +159,8 @@ def figure(
     legend = next(axes)
     legend.axis("off")
     legend.legend(handles, labels, loc="center", frameon=False, fontsize=9)
+    for unused in axes:
+        unused.axis("off")
     return drawing
 
 

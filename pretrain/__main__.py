@@ -6,7 +6,7 @@ import sys
 
 import torch.distributed as dist
 
-from benchmarks.errors import command_parser, run_command
+from benchmarks.errors import InputError, command_parser, run_command
 from pretrain.config import load_config
 from pretrain.export import export_official
 from pretrain.failure import Stopped, TrainingFailed
@@ -28,8 +28,11 @@ def main() -> int:
         help="official: also write official.pth, which the published code's programs read (default: %(default)s)",
     )
     arguments = parser.parse_intermixed_args()
+    config = load_config(arguments.config, arguments.overrides)
+    if arguments.layout == "official" and config.objective.kind != "flsl":
+        raise InputError("--layout official is FLSL's: objective.kind=dino has the published DINO's layout as it is")
     try:
-        trainer = Trainer(load_config(arguments.config, arguments.overrides))
+        trainer = Trainer(config)
         path = trainer.run()
         if trainer.processes.first:
             exported = [

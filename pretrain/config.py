@@ -19,6 +19,7 @@ import yaml
 
 from benchmarks.errors import InputError
 from benchmarks.files import require_file
+from pretrain.rules import check
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,9 @@ class ModelConfig:
     image_size: int = 224
     drop_path: float = 0.1
     fixed_positions: bool = True  # MAE's sine-cosine table, as published; False: learned
+    position_scale: float = 1.0  # factor of the fixed table: below 1 a weaker code, which content is louder than
+    position_dropout: float = 0.0  # share of the student's views without a position code: a place cannot be copied
+    class_token: bool = False  # for the control alone: FLSL has none
     final_norm: str = "tokens"  # tokens | modes (published --layernorm_on_mode) | none
     clusters: int = 4096  # K
     head_hidden_dim: int = 2048
@@ -68,8 +72,14 @@ class ViewsConfig:
 
 @dataclass(frozen=True)
 class ObjectiveConfig:
-    """Eq. 13. Temperatures: ``*_temp`` divide logits; ``sa_/ca_temperature`` multiply raw dot products."""
+    """Eq. 13. Temperatures: ``*_temp`` divide logits; ``sa_/ca_temperature`` multiply raw dot products.
 
+    ``kind: dino`` is the control: DINO's loss on one vector a view (``model.class_token``, or the mean of the tokens)
+    with DINO's centring. Of the keys below it knows the temperatures of student and teacher, and ``center_momentum``.
+    """
+
+    kind: str = "flsl"  # flsl | dino
+    both_globals: bool = False  # dino: as published, each network sees both global views; False: FLSL's views
     intra: float = 0.03  # v
     inter: float = 1.0  # eta
     volume: float = 5.0  # gamma; at 0 the term is still computed and logged
@@ -87,6 +97,9 @@ class ObjectiveConfig:
     centering: bool = False  # subtract a moving mean from the teacher's logits, as DINO
     center_momentum: float = 0.9
     sinkhorn: bool = False  # softmax of the teacher's logits over the batch (paper, section 5.6)
+    centred_retrieval: bool = (
+        False  # Eq. 12's attention without what the tokens of a grey image say: places cannot match
+    )
     projected_epochs: int = 0  # first epochs whose positives sit at the projected positions (paper, section 4.2)
 
 
@@ -108,7 +121,8 @@ class OptimConfig:
 
     lr: float = 5e-4
     min_lr: float = 1e-6
-    warmup_fraction: float = 0.1  # of the epochs
+    warmup_fraction: float = 0.1  # of the epochs, whole ones
+    warmup_steps: int = 0  # instead of that fraction, for runs of few epochs; 0: the fraction
     weight_decay: float = 0.04
     weight_decay_end: float = 0.4
     momentum_teacher: float = 0.996  # to 1 along a cosine
@@ -149,58 +163,6 @@ class Config:
     previous: PreviousConfig = field(default_factory=PreviousConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     run: RunConfig = field(default_factory=RunConfig)
-
-
-CHOICES = {
-    "model.final_norm": ("tokens", "modes", "none"),
-    "data.augment_on": ("auto", "cpu", "device"),
-    "run.precision": ("bf16", "fp16", "fp32"),
-    "run.device": ("auto", "cpu", "cuda"),
-    "run.export": ("teacher", "both", "none"),
-}
-
-#: Smallest and largest value of each number; ends included. What is not here may be any finite number.
-RANGES = {
-    "model.embed_dim": (4, None),
-    "model.depth": (1, None),
-    "model.num_heads": (1, None),
-    "model.patch_size": (1, None),
-    "model.drop_path": (0.0, 0.999),
-    "model.clusters": (2, None),
-    "model.head_hidden_dim": (1, None),
-    "model.head_bottleneck_dim": (1, None),
-    "data.workers": (0, None),
-    "data.max_broken": (0.0, 1.0),
-    "views.local_views": (0, None),
-    "views.jitter_probability": (0.0, 1.0),
-    "views.grey_probability": (0.0, 1.0),
-    "objective.student_temp": (1e-6, None),
-    "objective.teacher_temp": (1e-6, None),
-    "objective.teacher_temp_start": (1e-6, None),
-    "objective.teacher_temp_warmup_epochs": (0, None),
-    "objective.center_momentum": (0.0, 1.0),
-    "objective.projected_epochs": (0, None),
-    "previous.heads": (0, None),
-    "previous.blocks": (1, None),
-    "previous.share_end": (0.0, 1.0),
-    "optim.lr": (0.0, None),
-    "optim.min_lr": (0.0, None),
-    "optim.warmup_fraction": (0.0, 1.0),
-    "optim.weight_decay": (0.0, None),
-    "optim.weight_decay_end": (0.0, None),
-    "optim.momentum_teacher": (0.0, 1.0),
-    "optim.clip": (0.0, None),
-    "optim.freeze_last_layer_epochs": (0, None),
-    "run.epochs": (1, None),
-    "run.batch": (1, None),
-    "run.accumulate": (1, None),
-    "run.seed": (0, None),
-    "run.snapshot_steps": (0, None),
-    "run.snapshot_minutes": (0.0, None),
-    "run.keep": (1, None),
-    "run.log_every": (1, None),
-    "run.picture_epochs": (0, None),
-}
 
 
 def load_config(path: str | Path, overrides: list[str] | tuple[str, ...] = ()) -> Config:
@@ -247,47 +209,8 @@ def config_from_dict(tree: dict[str, Any], where: str) -> Config:
             **{key: _coerce(value, hints[key], f"{section}.{key}", where) for key, value in values.items()}
         )
     config = Config(**built)
-    _check(config, where)
+    check(config, where)
     return config
-
-
-def _check(config: Config, where: str) -> None:
-    """Refuse values that no run could use; :class:`InputError` says which, and what would do."""
-
-    def value_of(name: str) -> Any:
-        section, key = name.split(".")
-        return getattr(getattr(config, section), key)
-
-    for name, allowed in CHOICES.items():
-        if value_of(name) not in allowed:
-            raise InputError(f"{where}: {name} is {value_of(name)!r}, but must be one of {', '.join(allowed)}")
-    for name, (low, high) in RANGES.items():
-        value = value_of(name)
-        if value < low or (high is not None and value > high):
-            limit = "" if high is None else f" and at most {high}"
-            raise InputError(f"{where}: {name} is {value}, but must be at least {low}{limit}")
-    model, views, objective = config.model, config.views, config.objective
-    if model.embed_dim % model.num_heads:
-        raise InputError(f"{where}: model.embed_dim {model.embed_dim} is no multiple of num_heads {model.num_heads}")
-    if model.fixed_positions and model.embed_dim % 4:
-        raise InputError(f"{where}: fixed_positions needs model.embed_dim to be a multiple of 4, not {model.embed_dim}")
-    for name, size in (("model.image_size", model.image_size), ("views.local_size", views.local_size)):
-        if size < model.patch_size or size % model.patch_size:
-            raise InputError(f"{where}: {name} {size} is no multiple of the patch size {model.patch_size}")
-    for name, window, size in (
-        ("views.global_window", views.global_window, model.image_size),
-        ("views.local_window", views.local_window, views.local_size),
-    ):
-        if not 1 <= window <= size // model.patch_size:
-            raise InputError(f"{where}: {name} {window} does not fit into {size // model.patch_size} tokens a side")
-    for name in ("teacher_scale", "student_scale", "local_scale"):
-        low, high = getattr(views, name)
-        if not 0 < low <= high <= 1:
-            raise InputError(f"{where}: views.{name} is [{low}, {high}], but must be rising area fractions in (0, 1]")
-    if min(views.jitter) < 0 or views.jitter[3] > 0.5:
-        raise InputError(f"{where}: views.jitter is {list(views.jitter)}, but none is negative, the hue at most 0.5")
-    if objective.sinkhorn and objective.centering:
-        raise InputError(f"{where}: objective.sinkhorn cancels what objective.centering subtracts: choose one of them")
 
 
 def _coerce(value: Any, hint: Any, name: str, where: str) -> Any:

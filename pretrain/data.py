@@ -12,9 +12,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.checkpoints.card import IMAGENET_MEAN, IMAGENET_STD
 from benchmarks.errors import InputError
+from benchmarks.images import read_rgb
 from pretrain.augment_batch import augment_batch, pack
 from pretrain.config import Config
-from pretrain.images import BrokenImage, list_images, open_rgb
+from pretrain.images import open_images
 from pretrain.signals import shield_worker
 from pretrain.views import ViewMaker, Views
 
@@ -75,9 +76,15 @@ class ViewsDataset(Dataset):
     """``(epoch, index)`` -> :class:`Views`, or (path, reason) when the image cannot be decoded."""
 
     def __init__(self, config: Config, augment_later: bool = False) -> None:
-        self.images = list_images(config.data.root)
+        self.images = open_images(config.data.root)
         self.seed = config.run.seed
-        self.maker = ViewMaker(config.model, config.views, bool(config.previous.checkpoint), augment_later)
+        self.maker = ViewMaker(
+            config.model,
+            config.views,
+            bool(config.previous.checkpoint),
+            augment_later,
+            teacher_drawn=config.objective.both_globals,
+        )
 
     def __len__(self) -> int:
         return len(self.images)
@@ -86,8 +93,8 @@ class ViewsDataset(Dataset):
         epoch, index = item
         cv2.setNumThreads(0)  # a loader worker is one process on one core
         try:
-            image = open_rgb(self.images[index])
-        except BrokenImage as error:
+            image = read_rgb(self.images[index])
+        except InputError as error:
             return str(self.images[index]), str(error)
         return self.maker(image, np.random.default_rng((self.seed, epoch, index)))
 
@@ -100,6 +107,8 @@ def collate(items: list[Views | tuple[str, str]]) -> Loaded:
         return Loaded(None, broken)
     count = len(views[0].student)
     groups = [group for group in ([0], list(range(1, count))) if group]
+    # A teacher's view that the student sees too is the first of the global ones there.
+    drawn_groups = [[count, 0], *groups[1:]] if len(views[0].draws) > count else groups
 
     def stack(arrays: list[np.ndarray]) -> torch.Tensor:
         return torch.from_numpy(np.stack(arrays))
@@ -118,7 +127,7 @@ def collate(items: list[Views | tuple[str, str]]) -> Loaded:
         views=by_size("student"),
         queries=by_size("queries"),
         boxes=by_size("boxes"),
-        draws=by_size("draws"),
+        draws=[stack([view.draws[i] for i in group for view in views]) for group in drawn_groups],
         plain=teacher_and_by_size("plain", stack),
         drawn=teacher_and_by_size("drawn", pack),
     )

@@ -1,4 +1,4 @@
-"""Image files: finding them, and decoding any of them to upright RGB."""
+"""The images to pretrain on, as a list that loader workers share."""
 
 from __future__ import annotations
 
@@ -7,16 +7,10 @@ import os
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
 
 from benchmarks.errors import InputError
 from benchmarks.files import require_folder
-
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".gif"}
-
-
-class BrokenImage(Exception):
-    """A file that cannot be decoded; the message says why."""
+from benchmarks.listing import IMAGE_SUFFIXES, list_images
 
 
 class ImageList:
@@ -43,40 +37,13 @@ class ImageList:
         return hashlib.sha256(self._names + self._ends.tobytes()).hexdigest()
 
 
-def list_images(root: str | Path) -> ImageList:
-    """Every image file under ``root``, links followed; :class:`InputError` when there are fewer than two."""
+def open_images(root: str | Path) -> ImageList:
+    """Every picture under ``root`` (:mod:`benchmarks.listing`); :class:`InputError` when there are fewer than two."""
     root = require_folder(root, "image folder (data.root)")
-    names = [
-        os.path.relpath(os.path.join(folder, name), root)
-        for folder, _, files in os.walk(root, followlinks=True)
-        for name in files
-        if os.path.splitext(name)[1].lower() in SUFFIXES
-    ]
+    names = list_images(root)
     if not names:
-        raise InputError(f"{root} holds no images ({', '.join(sorted(SUFFIXES))}): point data.root at an image folder")
+        kinds = ", ".join(sorted(IMAGE_SUFFIXES))
+        raise InputError(f"{root} holds no images ({kinds}): point data.root at an image folder")
     if len(names) == 1:
         raise InputError(f"{root} holds one image only, {names[0]}: point data.root at a folder of many")
     return ImageList(root, names)
-
-
-def open_rgb(path: Path) -> np.ndarray:
-    """Decode an image of any mode, upright by its EXIF tag: RGB uint8 ``[H, W, 3]``. Raises :class:`BrokenImage`.
-
-    Transparency is dropped, as ``convert("RGB")`` of the published data loader does; 16-bit greyscale keeps its
-    upper byte. Floating-point images have no agreed range and count as broken.
-    """
-    try:
-        with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image)
-            if upright.mode == "F":
-                raise BrokenImage("floating-point pixels have no agreed range: convert the file to 8 bits")
-            if upright.mode.startswith("I"):
-                values = np.asarray(upright).astype(np.int64)
-                upright = Image.fromarray((values >> 8 if values.max() > 255 else values).clip(0, 255).astype(np.uint8))
-            if upright.mode == "P" and "transparency" in upright.info:
-                upright = upright.convert("RGBA")
-            return np.array(upright.convert("RGB"))
-    except (BrokenImage, MemoryError):
-        raise
-    except Exception as error:  # decoders raise whatever they like on damaged files
-        raise BrokenImage(f"{type(error).__name__}: {error}") from error

@@ -11,17 +11,19 @@ def select_queries(tokens: torch.Tensor, queries: torch.Tensor) -> torch.Tensor:
     return tokens.gather(1, queries.unsqueeze(-1).expand(-1, -1, tokens.shape[-1]))
 
 
-def mean_shift(queries: torch.Tensor, points: torch.Tensor, temperature: float) -> torch.Tensor:
+def mean_shift(
+    queries: torch.Tensor, points: torch.Tensor, temperature: float, keys: torch.Tensor | None = None
+) -> torch.Tensor:
     """One mean-shift step of ``queries`` ``[B, Q, D]`` among ``points`` ``[B, N, D]`` -> modes ``[B, Q, D]``.
 
     ``modes = softmax(temperature * queries @ points^T) @ points``. With the queries' own view as
     points this is the self-attention of Eq. 4; with the teacher's view it retrieves the positive
     samples of Eq. 12. ``temperature`` multiplies raw dot products (the features are layer-normed,
     not unit length): the published default is ``0.1 / sqrt(384)``.
-    The ``[Q, N]`` attention is never materialised.
+    The ``[Q, N]`` attention is never materialised. ``keys`` take the points' place in the comparison alone.
     """
     modes = F.scaled_dot_product_attention(
-        queries.unsqueeze(1), points.unsqueeze(1), points.unsqueeze(1), scale=temperature
+        queries.unsqueeze(1), (points if keys is None else keys).unsqueeze(1), points.unsqueeze(1), scale=temperature
     )
     return modes.squeeze(1)
 
@@ -32,6 +34,7 @@ def retrieve_positives(
     temperature: float,
     other_attention: torch.Tensor | None = None,
     own_share: float = 1.0,
+    keys: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Positives (Eq. 12) of ``V`` equally sized student views.
 
@@ -41,13 +44,14 @@ def retrieve_positives(
 
     ``other_attention`` ``[V*B, Q, N]``, rows summing to one, is mixed in with weight ``1 - own_share``
     (multi-stage training, published ``flsl_meanshift``): a mixture of attentions gives the same mixture of modes.
+    ``keys`` ``[B, N, D]`` are compared with in the tokens' place, which stay what is averaged.
     """
     batch = teacher_tokens.shape[0]
 
     def side_by_side(x: torch.Tensor) -> torch.Tensor:  # [V*B, Q, X] -> [B, V*Q, X]
         return x.unflatten(0, (-1, batch)).transpose(0, 1).flatten(1, 2)
 
-    modes = mean_shift(side_by_side(queries), teacher_tokens, temperature)
+    modes = mean_shift(side_by_side(queries), teacher_tokens, temperature, keys)
     if other_attention is not None:
         modes = own_share * modes + (1.0 - own_share) * (side_by_side(other_attention) @ teacher_tokens)
     return modes.unflatten(1, (-1, queries.shape[1])).transpose(0, 1).flatten(0, 1)

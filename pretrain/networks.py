@@ -75,10 +75,15 @@ class Network(nn.Module):
             image_size=config.image_size,
             final_norm=config.final_norm == "tokens",
             position="sincos-mae" if config.fixed_positions else "learned",
+            class_token=config.class_token,
+            position_prefix_rows=int(config.class_token),
         )
         self.backbone = HouseViT(architecture, DINO_RESIZE)
         if config.fixed_positions:
-            self.backbone.pos_embed.data.copy_(sincos_mae(architecture.embed_dim, architecture.grid))
+            self.backbone.pos_embed.data.zero_()  # a class token's row stays so, as MAE's
+            self.backbone.pos_embed.data[:, int(config.class_token) :] = config.position_scale * sincos_mae(
+                architecture.embed_dim, architecture.grid
+            )
             self.backbone.pos_embed.requires_grad_(False)
         self.head = Head(
             config.embed_dim,
@@ -90,18 +95,29 @@ class Network(nn.Module):
         self.norm = nn.LayerNorm(config.embed_dim, eps=architecture.eps) if config.final_norm == "modes" else None
         #: How likely each block's branches are kept: stochastic depth that grows linearly with the depth.
         self.keep = [1.0 - drop_path * i / max(1, config.depth - 1) for i in range(config.depth)]
-        self.checkpointing = checkpointing
+        self.checkpointing, self.position_dropout = checkpointing, config.position_dropout
 
     def encode(self, images: torch.Tensor, draws: torch.Tensor | None = None) -> torch.Tensor:
-        """Images ``[R, 3, H, W]`` -> patch tokens ``[R, N, D]``.
+        """Images ``[R, 3, H, W]`` -> patch tokens ``[R, N, D]``; ``draws`` as in :meth:`encode_all`."""
+        return self.encode_all(images, draws)[:, self.backbone.num_prefix_tokens :]
+
+    def encode_all(self, images: torch.Tensor, draws: torch.Tensor | None = None) -> torch.Tensor:
+        """Images ``[R, 3, H, W]`` -> all tokens ``[R, N, D]``, a class token first where there is one.
 
         ``draws`` ``[R, depth, 2]``: uniform numbers that decide which residual branches each image drops; they come
-        with the data, so that a run is the same however it is split. None: nothing is dropped.
+        with the data, so that a run is the same however it is split. None: nothing is dropped. The first block never
+        drops any, so its first number decides whether the image goes without its position code.
         """
         vit = self.backbone
         if draws is None and not self.checkpointing:
-            return vit.patch_tokens(images)
-        x = vit.norm_pre(vit._pos_embed(vit.patch_embed(images)))
+            return vit.forward_features(images)
+        patches = vit.patch_embed(images)
+        x = vit._pos_embed(patches)
+        if draws is not None and self.position_dropout:
+            bare = (draws[:, 0, 0] < self.position_dropout)[:, None, None]
+            prefix = vit.num_prefix_tokens
+            x = torch.cat([x[:, :prefix], torch.where(bare, patches.flatten(1, 2), x[:, prefix:])], dim=1)
+        x = vit.norm_pre(x)
         for index, (block, keep) in enumerate(zip(vit.blocks, self.keep, strict=True)):
             scales = None if draws is None or keep == 1.0 else (keep + draws[:, index]).floor() / keep
             if self.checkpointing and torch.is_grad_enabled():
@@ -141,6 +157,12 @@ class Network(nn.Module):
         )
 
     @torch.no_grad()
+    def places(self, side: int) -> torch.Tensor:
+        """What the tokens of a grey image of ``side`` pixels are, ``[1, N, D]``: nearly the position code alone."""
+        weight = self.backbone.patch_embed.proj.weight
+        return self.encode(weight.new_zeros(1, 3, side, side))
+
+    @torch.no_grad()
     def answer(
         self,
         images: torch.Tensor,
@@ -148,11 +170,16 @@ class Network(nn.Module):
         ca_temperature: float,
         other_attention: list[torch.Tensor] | None = None,
         own_share: float = 1.0,
+        centred: bool = False,
     ) -> torch.Tensor:
-        """The teacher's part: positives of the student's queries in the teacher view (Eq. 12) -> logits ``[M, K]``."""
+        """The teacher's part: positives of the student's queries in the teacher view (Eq. 12) -> logits ``[M, K]``.
+
+        With ``centred`` the queries come without their places, and are compared with tokens without theirs.
+        """
         tokens = self.encode(images)
+        keys = tokens - self.places(images.shape[-1]) if centred else tokens
         positives = [
-            retrieve_positives(group.detach(), tokens, ca_temperature, attention, own_share).flatten(0, 1)
+            retrieve_positives(group.detach(), tokens, ca_temperature, attention, own_share, keys).flatten(0, 1)
             for group, attention in zip(groups, other_attention or [None] * len(groups), strict=True)
         ]
         return self.logits(torch.cat(positives))

@@ -37,10 +37,10 @@ def refuse_other_run(
     That is: a key of the config differs that is not in :data:`FREE_ON_RESUME`, the images a step (``global_batch``)
     do, or the images themselves (``data``: how many, and a fingerprint of their names).
     """
-    stored, asked = state["args"]["config"], as_dict(config)
+    stored, asked, defaults = state["args"]["config"], as_dict(config), as_dict(Config())
     for section, values in asked.items():
         for key, value in values.items():
-            before = stored.get(section, {}).get(key)
+            before = stored.get(section, {}).get(key, defaults[section][key])  # a key that came later: as it was
             if key not in FREE_ON_RESUME.get(section, ()) and before != value:
                 raise InputError(
                     f"{path} was trained with {section}.{key}={before}, now {value} is asked: use another run.out, or "

@@ -33,7 +33,7 @@ class Schedule:
         optim, objective, epochs = config.optim, config.objective, config.run.epochs
         steps = epochs * steps_per_epoch
         self.config, self.steps_per_epoch, self.steps = config, steps_per_epoch, steps
-        self.warmup_steps = int(optim.warmup_fraction * epochs) * steps_per_epoch
+        self.warmup_steps = optim.warmup_steps or int(optim.warmup_fraction * epochs) * steps_per_epoch
         self.lr = cosine(optim.lr * global_batch / 256.0, optim.min_lr, steps, self.warmup_steps)
         self.weight_decay = cosine(optim.weight_decay, optim.weight_decay_end, steps)
         self.momentum = cosine(optim.momentum_teacher, 1.0, steps)
@@ -61,9 +61,15 @@ class Schedule:
             teacher_temp=float(self.teacher_temp[epoch]),
             sa_temperature=float(self.sa[step]),
             ca_temperature=float(self.ca[step]),
-            coefficients=(float(self.intra[step]), objective.inter, objective.volume),
+            coefficients=(
+                (0.0, 1.0, 0.0)
+                if objective.kind == "dino"
+                else (float(self.intra[step]), objective.inter, objective.volume)
+            ),
             clip=optim.clip,
             last_layer_frozen=epoch < optim.freeze_last_layer_epochs,
             own_share=float(self.own_share[step]),
             in_place=epoch < objective.projected_epochs,
+            centred=objective.centred_retrieval,
+            both_globals=objective.both_globals,
         )

@@ -16,6 +16,14 @@ from benchmarks.errors import InputError
 from benchmarks.files import atomic_path
 from pretrain.failure import TrainingFailed
 
+#: Where a training file keeps the state of its loss: FLSL's name for it and DINO's, by which readers know the method.
+LOSS_KEYS = {"flsl_loss", "dino_loss"}
+
+
+def loss_key(kind: str) -> str:
+    """The entry of a snapshot for ``objective.kind``."""
+    return f"{kind}_loss"
+
 
 class SnapshotFolder:
     """The snapshots of one run: ``snapshots/step-N.pth``, the last ``keep``, and ``checkpoint.pth``, the newest.
@@ -118,7 +126,8 @@ def load_snapshot(path: Path) -> dict[str, Any]:
         raise InputError(
             f"{path} cannot be resumed from ({type(error).__name__}): move it away to start anew"
         ) from error
-    if not isinstance(state, dict) or not {"step", "global_batch", "data", "args", "flsl_loss"} <= state.keys():
+    needed = {"step", "global_batch", "data", "args"}
+    if not isinstance(state, dict) or not needed <= state.keys() or not LOSS_KEYS & state.keys():
         raise InputError(f"{path} is a checkpoint, but not a snapshot of this program: move it away to start anew")
     return state
 

@@ -9,6 +9,8 @@ import torch
 from torch import nn
 
 from pretrain.data import Batch
+from pretrain.instance import InstanceNetwork, pair_views, with_both_globals
+from pretrain.meanshift import select_queries
 from pretrain.networks import Clustered, Network, update_teacher
 from pretrain.objective import Losses, Objective, Statistics, over_processes
 from pretrain.previous_stage import PreviousStage
@@ -29,6 +31,8 @@ class StepValues:
     last_layer_frozen: bool
     own_share: float = 1.0  # of the attention of Eq. 12; the previous stage has the rest
     in_place: bool = False  # positives at the projected positions
+    centred: bool = False  # retrieval without the tokens' places
+    both_globals: bool = False  # of the control: both networks see both global views
 
 
 class Step:
@@ -97,12 +101,23 @@ class Step:
 
     def _forward(self, student: nn.Module, batch: Batch, values: StepValues) -> tuple[Clustered, torch.Tensor]:
         """Both networks on one batch: what the student found, and the teacher's logits ``[M, K]`` for it."""
+        if isinstance(self.teacher, InstanceNetwork):
+            images = len(batch.teacher)
+            batch = with_both_globals(batch) if values.both_globals else batch
+            found = student(batch.views, batch.queries, values.sa_temperature, batch.draws)
+            return pair_views(found, self.teacher.answer_views(batch.teacher), images, values.both_globals)
         found = student(batch.views, batch.queries, values.sa_temperature, batch.draws)
         if values.in_place:
             return found, self.teacher.answer_in_place(batch.teacher, batch.views, batch.queries, batch.boxes)
+        groups = found.groups
+        if values.centred:
+            groups = [
+                group - select_queries(self.student.places(view.shape[-1]).expand(len(chosen), -1, -1), chosen)
+                for group, view, chosen in zip(groups, batch.views, batch.queries, strict=True)
+            ]
         attention = self.previous.attention(batch.plain, batch.queries) if self.previous else None
         return found, self.teacher.answer(
-            batch.teacher, found.groups, values.ca_temperature, attention, values.own_share
+            batch.teacher, groups, values.ca_temperature, attention, values.own_share, values.centred
         )
 
     @torch.no_grad()

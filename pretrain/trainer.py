@@ -10,33 +10,27 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
+from benchmarks.devices import say_device
 from benchmarks.errors import InputError
-from benchmarks.files import require_file
+from pretrain.build import make_networks, make_objective
 from pretrain.config import Config, as_dict
-from pretrain.data import Batch, Loaded, make_loader, normalise
+from pretrain.data import Batch, Loaded, make_loader
 from pretrain.distributed import Processes, choose_device, mean_over_processes
 from pretrain.export import export_canonical
 from pretrain.failure import Stopped, TrainingFailed
-from pretrain.images import BrokenImage, open_rgb
 from pretrain.log import RunLog
-from pretrain.networks import Network, choose_attention
-from pretrain.objective import Losses, Objective, Statistics
+from pretrain.objective import Losses, Statistics
 from pretrain.previous_stage import PreviousStage, load_previous_stage
 from pretrain.resume import refuse_other_run
 from pretrain.schedules import Schedule
+from pretrain.sight import describe, draw
 from pretrain.signals import Requests
-from pretrain.snapshot import SnapshotFolder, save_aside
-from pretrain.step import Step, StepValues
-from pretrain.views import resized_crop
-from pretrain.watch import collapse, perplexity, separation
-
-#: Images of a step that the separability in the log is measured on, and images in a picture.
-WATCHED, PICTURED = 8, 4
+from pretrain.snapshot import SnapshotFolder, loss_key, save_aside
+from pretrain.step import Step
 
 
 class Trainer:
@@ -48,14 +42,11 @@ class Trainer:
         self.processes = Processes(self.device)
         self.rank, self.world = self.processes.rank, self.processes.world
         self.loader, self.batches = make_loader(config, self.rank, self.world, self.device)
+        say_device(config.run.device)
         self.images = self.loader.dataset.images
         self.data = {"images": len(self.images), "names": self.images.fingerprint()}
         self.schedule = Schedule(config, self.batches.steps, self.batches.global_batch)
-        torch.manual_seed(config.run.seed)
-        student = Network(config.model, config.model.drop_path, config.run.checkpointing).to(self.device)
-        teacher = Network(config.model).to(self.device).requires_grad_(False)
-        teacher.load_state_dict(student.state_dict())
-        choose_attention(student, self.device, config.run.precision)
+        student, teacher = make_networks(config, self.device)
         objective = make_objective(config).to(self.device)
         self.snapshots = SnapshotFolder(Path(config.run.out), config.run.keep)
         self._prepare(size=16 * sum(p.numel() for p in student.parameters()))
@@ -74,7 +65,7 @@ class Trainer:
         self._resume()
         if config.run.compile:
             for network in (student, teacher):
-                network.encode = torch.compile(network.encode, dynamic=False)
+                network.encode_all = torch.compile(network.encode_all, dynamic=False)
         if self.world > 1:
             self.work.wrapped = DistributedDataParallel(student, broadcast_buffers=False, gradient_as_bucket_view=True)
 
@@ -108,7 +99,7 @@ class Trainer:
         bar = tqdm(
             total=self.schedule.steps,
             initial=self.step,
-            desc="FLSL",
+            desc=self.config.objective.kind.upper(),
             unit="step",
             mininterval=0.1 if sys.stderr.isatty() else 30.0,  # a batch system's log wants no line a step
             disable=not self.processes.first,
@@ -213,33 +204,15 @@ class Trainer:
         self, batch: Batch, losses: Losses, statistics: Statistics, norm: float, seconds: dict[str, float]
     ) -> None:
         values = self.schedule.at(self.step - 1)
-        terms = mean_over_processes(torch.stack([losses.total, losses.intra, losses.inter]))
+        terms = mean_over_processes(torch.stack([losses.total, losses.intra, losses.inter])).tolist()
         broken = self._gather_broken()
         if not self.processes.first:
             return
-        with self.work.autocast:
-            tokens = Network.encode(self.work.teacher, batch.teacher[:WATCHED])
-        separability, similarity = separation(tokens, values.sa_temperature)
-        total, intra, inter = terms.tolist()
-        entry = {
-            "step": self.step,
-            "epoch": self.step / self.schedule.steps_per_epoch,
-            "total": total,
-            "intra": intra,
-            "inter": inter,
-            "volume": losses.volume.item(),
-            "perplexity": perplexity(statistics.assignment),
-            "separability": separability,
-            "similarity": similarity,
-            "gradient_norm": norm,
-            **_scheduled(values),
-        }
-        if self.work.scaler is not None:
-            entry["loss_scale"] = self.work.scaler.get_scale()
+        found, warnings = describe(self.config, self.work, batch, terms, losses, statistics, norm, values)
+        entry = {"step": self.step, "epoch": self.step / self.schedule.steps_per_epoch, **found}
         if broken:
             entry["broken"] = broken
         if self.step > max(self.schedule.warmup_steps, self.schedule.steps_per_epoch):
-            warnings = collapse(self.config.model.clusters, entry["perplexity"], inter, similarity)
             if warnings:
                 entry["collapse"] = warnings
             if warnings and not self._collapsed:
@@ -252,9 +225,9 @@ class Trainer:
         self.progress.set_postfix(
             refresh=False,
             img_s=f"{rate:.0f}",
-            loss=f"{total:.3f}",
-            intra=f"{intra:.4f}",
-            inter=f"{inter:.3f}",
+            loss=f"{entry['total']:.3f}",
+            intra=f"{entry['intra']:.4f}",
+            inter=f"{entry['inter']:.3f}",
             volume=f"{entry['volume']:.3f}",
             clusters=f"{entry['perplexity']:.0f}",
         )
@@ -264,21 +237,9 @@ class Trainer:
         """A picture of what the teacher sees in the same few images."""
         if not self.processes.first:
             return
-        from pretrain.pictures import write_pictures  # matplotlib takes a second to import
-
-        images = []
-        for index in np.linspace(0, len(self.images) - 1, PICTURED).astype(int):
-            with contextlib.suppress(BrokenImage):
-                image = open_rgb(self.images[index])
-                side = min(image.shape[:2])
-                box = ((image.shape[1] - side) // 2, (image.shape[0] - side) // 2, side, side)
-                images.append(resized_crop(image, box, self.config.model.image_size))
-        if images:
-            with self.work.autocast:
-                pixels = normalise(torch.from_numpy(np.stack(images)).to(self.device))
-                tokens = Network.encode(self.work.teacher, pixels)
-            path = self.snapshots.out / "pictures" / f"epoch-{epoch:04d}.png"
-            write_pictures(path, images, tokens, self.schedule.at(self.step - 1).sa_temperature, f"epoch {epoch}")
+        path = self.snapshots.out / "pictures" / f"epoch-{epoch:04d}.png"
+        temperature = self.schedule.at(self.step - 1).sa_temperature
+        draw(path, self.work, self.images, self.config.model.image_size, temperature, f"epoch {epoch}")
 
     # -- broken images
 
@@ -286,13 +247,12 @@ class Trainer:
         for name, reason in found.items():
             if name not in self.broken:
                 self.broken[name] = reason
-                self.progress.write(f"left out, cannot be decoded: {name} ({reason})", file=sys.stderr)
+                self.progress.write(f"left out, cannot be decoded: {reason}", file=sys.stderr)
         count, images = len(self.broken), len(self.images)
         if count / images > self.config.data.max_broken:
             raise InputError(
-                f"{count} of {images} images cannot be decoded, the last is {list(self.broken)[-1]} "
-                f"({list(self.broken.values())[-1]}): repair them or raise data.max_broken "
-                f"({self.config.data.max_broken})"
+                f"{count} of {images} images cannot be decoded, more than data.max_broken "
+                f"({self.config.data.max_broken}) allows; the last: {list(self.broken.values())[-1]}"
             )
 
     def _gather_broken(self) -> list[str]:
@@ -310,7 +270,7 @@ class Trainer:
             "student": self.work.student.state_dict(),
             "teacher": self.work.teacher.state_dict(),
             "optimizer": self.work.optimizer.state_dict(),
-            "flsl_loss": self.work.objective.state_dict(),
+            loss_key(self.config.objective.kind): self.work.objective.state_dict(),
             "epoch": self.step // self.schedule.steps_per_epoch,
             "step": self.step,
             "broken": self.broken,
@@ -337,45 +297,7 @@ class Trainer:
         work.student.load_state_dict(state["student"])
         work.teacher.load_state_dict(state["teacher"])
         work.optimizer.load_state_dict(state["optimizer"])
-        work.objective.load_state_dict(state["flsl_loss"])
+        work.objective.load_state_dict(state[loss_key(self.config.objective.kind)])
         if work.scaler is not None:
             work.scaler.load_state_dict(state["fp16_scaler"])
         self.step, self.broken, self._named = state["step"], dict(state["broken"]), state["named"]
-
-
-def _scheduled(values: StepValues) -> dict[str, float]:
-    return {
-        "lr": values.lr,
-        "weight_decay": values.weight_decay,
-        "momentum_teacher": values.momentum_teacher,
-        "teacher_temp": values.teacher_temp,
-        "sa_temperature": values.sa_temperature,
-        "ca_temperature": values.ca_temperature,
-        "intra_coefficient": values.coefficients[0],
-    }
-
-
-def make_objective(config: Config) -> Objective:
-    """Eq. 13 as the config asks for it; :class:`InputError` when its prior is none."""
-    objective, prior = config.objective, None
-    if objective.prior:
-        path = require_file(objective.prior, "prior (objective.prior)")
-        try:
-            values = np.loadtxt(path, dtype=np.float64, ndmin=1)
-        except ValueError as error:
-            raise InputError(f"{path} is no list of numbers ({error}): one cluster proportion a line") from error
-        if values.shape != (config.model.clusters,) or not (values > 0).all() or abs(values.sum() - 1) > 1e-3:
-            raise InputError(
-                f"{path} holds {values.size} numbers with sum {values.sum():.4g}: a prior has model.clusters="
-                f"{config.model.clusters} positive proportions that sum to 1"
-            )
-        prior = torch.from_numpy(values).float()
-    return Objective(
-        config.model.clusters,
-        objective.student_temp,
-        objective.volume_term,
-        objective.centering,
-        objective.sinkhorn,
-        prior,
-        objective.center_momentum,
-    )

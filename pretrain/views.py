@@ -25,7 +25,7 @@ class Views(NamedTuple):
     student: list[np.ndarray]  # uint8 [s, s, 3]
     queries: list[np.ndarray]  # row-major token indices [Q], int64, ascending
     boxes: list[np.ndarray]  # where the view lies in the teacher's, as fractions (x0, y0, x1, y1), float32
-    draws: np.ndarray  # float32 [views, depth, 2]: the uniform numbers of drop path
+    draws: np.ndarray  # float32 [views, depth, 2]: the uniform numbers of drop path; a teacher's last, if at all
     plain: list[np.ndarray]  # the teacher's and the student's crops before augmentation, where they are wanted
     drawn: list[Augmentation]  # what the teacher's and the student's views still need; empty: nothing
 
@@ -33,13 +33,19 @@ class Views(NamedTuple):
 class ViewMaker:
     """Turns an RGB image and a generator into :class:`Views`.
 
-    ``keep_plain`` keeps the crops before augmentation; ``augment_later`` leaves all crops so, and says what to do.
+    ``keep_plain`` keeps the crops before augmentation; ``augment_later`` leaves all crops so, and says what to do;
+    ``teacher_drawn``: the teacher's view has a row of ``draws`` too, because the student sees it.
     """
 
     def __init__(
-        self, model: ModelConfig, config: ViewsConfig, keep_plain: bool = False, augment_later: bool = False
+        self,
+        model: ModelConfig,
+        config: ViewsConfig,
+        keep_plain: bool = False,
+        augment_later: bool = False,
+        teacher_drawn: bool = False,
     ) -> None:
-        self.model, self.config = model, config
+        self.model, self.config, self.teacher_drawn = model, config, teacher_drawn
         self.keep_plain, self.augment_later = keep_plain, augment_later
 
     def __call__(self, image: np.ndarray, rng: np.random.Generator) -> Views:
@@ -59,7 +65,7 @@ class ViewMaker:
             queries.append(grid_queries(size // patch, window, rng, config.random_queries))
         plain = [teacher, *crops]
         drawn = [draw_augmentation(config, rng) for _ in plain]
-        draws = rng.random((len(crops), self.model.depth, 2), dtype=np.float32)
+        draws = rng.random((len(crops) + self.teacher_drawn, self.model.depth, 2), dtype=np.float32)
         views = plain if self.augment_later else [augment(*each) for each in zip(plain, drawn, strict=True)]
         return Views(
             views[0],

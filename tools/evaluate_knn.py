@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from benchmarks.checkpoints.convert import canonical
+from benchmarks.core.model import load_model
+from benchmarks.devices import add_device_argument
 from benchmarks.errors import InputError, command_parser, run_command
 from benchmarks.files import write_json
 from benchmarks.knn import processes
 from benchmarks.knn.bank import DTYPES
-from benchmarks.knn.run import KS, evaluate_checkpoint
+from benchmarks.knn.run import KS, evaluate
 from benchmarks.processes import leave
 
 
@@ -28,7 +29,7 @@ def main() -> int:
     parser.add_argument(
         "--k", type=int, nargs="+", default=list(KS), help="numbers of neighbours (default: %(default)s)"
     )
-    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
+    add_device_argument(parser)
     parser.add_argument("--batch-size", type=int, default=64, help="images at a time (default: %(default)s)")
     parser.add_argument("--workers", type=int, help="processes that read images (default: one a core, at most 8)")
     parser.add_argument("--bank", help="folder to keep the training features in; default: they stay in memory")
@@ -42,10 +43,10 @@ def main() -> int:
     parser.add_argument("--json", help="write the accuracies there")
     args = parser.parse_args()
 
-    checkpoint = canonical(args.checkpoint, heads=args.heads)
+    model = load_model(args.checkpoint, heads=args.heads)
     try:
-        scores = evaluate_checkpoint(
-            checkpoint,
+        scores = evaluate(
+            model,
             args.imagenet_root,
             args.protocol,
             args.k,

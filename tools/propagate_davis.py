@@ -13,6 +13,7 @@ from benchmarks.davis.propagation import SCRATCH
 from benchmarks.davis.protocol import CHOICES, PROTOCOLS, Protocol, chosen_protocols
 from benchmarks.davis.run import propagate_checkpoint
 from benchmarks.davis.study import layer_study
+from benchmarks.devices import add_device_argument
 from benchmarks.errors import InputError, command_parser, run_command
 from benchmarks.files import write_json
 
@@ -40,7 +41,7 @@ def main() -> None:
     parser.add_argument("--size-multiple", type=int, help="of the long side; default: the protocol's")
     parser.add_argument("--long-side", choices=CHOICES["long_side"], help="to the multiple below or above")
     parser.add_argument("--upsampling", choices=CHOICES["upsampling"], help="of labels; default: the protocol's")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
+    add_device_argument(parser)
     parser.add_argument("--batch-size", type=int, help="frames to encode at once; default: 1 on cpu, 8 on cuda")
     parser.add_argument("--memory", type=int, default=SCRATCH, help="MiB to propagate in (default: %(default)s)")
     parser.add_argument("--at-once", type=int, default=1, help="sequences side by side (default: %(default)s)")

@@ -10,15 +10,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from benchmarks import shapes
 from benchmarks.checkpoints.convert import convert
+from benchmarks.coco.dataset import CocoRoot
 from benchmarks.controls import POSITIVE_CONTROL, write_random_control
+from benchmarks.core.model import load_model
+from benchmarks.core.result import Result
 from benchmarks.engines.mmdet import require_mmdet
 from benchmarks.errors import InputError, command_parser, run_command
 from benchmarks.files import require_file, write_json
-from benchmarks.quickstart import DataSets, Effort, draw, judge
+from benchmarks.quickstart import Effort, draw, judge, require_data
 from benchmarks.tables import overview
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,44 +42,42 @@ def main() -> int:
     began, out = time.monotonic(), Path(arguments.out)
     require_file(POSITIVE_CONTROL, "positive control")
     require_mmdet()
-    records = []
+    results: list[Result] = []
     for seed in dict.fromkeys(arguments.seeds):
-        records += run_seed(seed, out, arguments)
-    print(overview.text(records))
+        results += run_seed(seed, out, arguments)
+    print(overview.text(results))
     print(f"records: {out / 'records'}   pictures: {', '.join(str(p) for p in sorted(out.glob('seed*/pictures')))}")
     print(f"{(time.monotonic() - began) / 60:.1f} minutes")
     if arguments.json:
-        write_json(arguments.json, records)
+        write_json(arguments.json, [result.to_dict() for result in results])
     return 0
 
 
-def run_seed(seed: int, out: Path, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+def run_seed(seed: int, out: Path, arguments: argparse.Namespace) -> list[Result]:
     """World, FLSL, both controls, three benchmarks and the pictures for one seed, under ``out/seed<N>``."""
     folder = out / f"seed{seed}"
     root = Path(arguments.data_root) if arguments.data_root else folder / "world"
     if not arguments.data_root:
         shapes.write_world(root, arguments.scale, seed, SETS)
-    data = DataSets.find(root)
-    checkpoints = {"random": folder / "checkpoints" / "random.safetensors"}
-    write_random_control(checkpoints["random"], seed)
+    coco = require_data(root)
+    random = folder / "checkpoints" / "random.safetensors"
+    write_random_control(random, seed)
+    models = [load_model(random, name="random")]
     if arguments.epochs:
-        checkpoints["flsl"] = folder / "checkpoints" / "flsl.safetensors"
-        convert(pretrain(data, seed, folder / "flsl", arguments.epochs), checkpoints["flsl"])
-    checkpoints["supervised"] = POSITIVE_CONTROL
-    effort = Effort(detector_steps=arguments.detector_steps)
-    records = []
-    for name, path in checkpoints.items():
-        print(f"== {name}, seed {seed} ==", file=sys.stderr)
-        records += judge(name, path, data, folder, out / "records", effort, seed)
-    draw(checkpoints, data, folder)
-    return records
+        flsl = folder / "checkpoints" / "flsl.safetensors"
+        convert(pretrain(coco, seed, folder / "flsl", arguments.epochs), flsl)
+        models.append(load_model(flsl, name="flsl"))
+    models.append(load_model(POSITIVE_CONTROL, name="supervised"))
+    results = judge(models, root, out, Effort(detector_steps=arguments.detector_steps), seed)
+    draw(results, models, root, out, folder / "pictures")
+    return results
 
 
-def pretrain(data: DataSets, seed: int, out: Path, epochs: int) -> Path:
+def pretrain(data: CocoRoot, seed: int, out: Path, epochs: int) -> Path:
     """Run ``python -m pretrain`` on the detector's training images; returns the training file."""
-    batch = min(32, data.coco.train_images)
+    batch = min(32, data.train_images)
     command = [sys.executable, "-m", "pretrain", str(ROOT / "pretrain" / "configs" / "shapes.yaml")]
-    command += [f"data.root={data.coco.path / 'train2017'}", f"run.out={out}", f"run.seed={seed}"]
+    command += [f"data.root={data.path / 'train2017'}", f"run.out={out}", f"run.seed={seed}"]
     command += [f"run.epochs={epochs}", f"run.batch={batch}"]
     code = subprocess.run(command, check=False).returncode
     if code:

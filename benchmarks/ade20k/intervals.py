@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.tables import bootstrap
+from benchmarks.core import bootstrap
 
 
 def interval(per_image: np.ndarray) -> dict[str, Any]:

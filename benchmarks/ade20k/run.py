@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 import time
 from dataclasses import dataclass
@@ -15,11 +14,16 @@ from benchmarks.ade20k.intervals import interval
 from benchmarks.ade20k.scoring import count_folder, scores
 from benchmarks.checkpoints.canonical import read_canonical
 from benchmarks.checkpoints.card import ResNetArchitecture
+from benchmarks.configs import third_party_configs
+from benchmarks.core.settings import option
 from benchmarks.engines import mmseg as engine
 from benchmarks.errors import InputError
+from benchmarks.files import write_json
 
-CONFIGS = Path(__file__).resolve().parents[2] / "third_party_configs" / "mmseg"
+CONFIGS = third_party_configs("mmseg")
 RECIPES = ("released", "corrected")
+
+SPLIT_OF = {"train_dataloader": "training", "test_dataloader": "validation"}
 
 #: mmseg prints two digits.
 ROUNDING = 0.0051
@@ -29,13 +33,14 @@ ROUNDING = 0.0051
 class Options:
     """What a run may be told. The defaults are those of scale ``paper``; the released comment leaves batch 16 or 32."""
 
-    iterations: int = 40_000
-    batch: int = 16
-    learning_rate: float = 6e-5
+    iterations: int = option(40_000, "updates in all")
+    batch: int = option(16, "images an update, over all devices")
+    learning_rate: float = option(6e-5, "AdamW's")
+    recipe: str = option("released", "as released, or corrected", RECIPES)
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            if not getattr(self, field.name) > 0:
+            if field.name != "recipe" and not getattr(self, field.name) > 0:
                 raise InputError(f"--{field.name.replace('_', '-')} is {getattr(self, field.name)}: give more than 0")
 
 
@@ -52,7 +57,6 @@ def run(
     data: Ade20kRoot,
     out: str | os.PathLike[str],
     scale: str,
-    recipe: str,
     options: Options,
     seed: int = 0,
     launcher: str = "none",
@@ -67,7 +71,7 @@ def run(
     goes on from it. ``config`` replaces the scale's and the recipe's, ``frozen`` the config's. Raises
     :class:`InputError` for data, options or a checkpoint that cannot be used.
     """
-    start, out, config = time.monotonic(), Path(out), Path(config or config_file(scale, recipe))
+    start, out, config = time.monotonic(), Path(out), Path(config or config_file(scale, options.recipe))
     engine.require_mmseg()
     if options.batch % devices:
         raise InputError(f"a batch of {options.batch} does not divide among {devices} devices: set --batch or --gpus")
@@ -89,8 +93,7 @@ def run(
         "interval": interval(per_image),
         "run": {
             "config": config.name,
-            "config_sha256": hashlib.sha256(runner.cfg.dump().encode()).hexdigest(),
-            "recipe": recipe,
+            "recipe": options.recipe,
             "options": dataclasses.asdict(options),
             "frozen": runner.cfg.model.backbone.frozen,
             "train_images": len(data.stems["training"]),
@@ -111,12 +114,22 @@ def _changes(data: Ade20kRoot, out: Path, options: Options, devices: int) -> dic
         "train_cfg.max_iters": options.iterations,
         "optim_wrapper.optimizer.lr": options.learning_rate,
     }
-    for loader in ("train_dataloader", "test_dataloader"):
+    for loader in SPLIT_OF:
+        changes[f"{loader}.dataset.type"] = "PairedImages"
+        changes[f"{loader}.dataset.ann_file"] = str(_write_pairs(data, out, SPLIT_OF[loader]).resolve())
         changes[f"{loader}.dataset.data_root"] = str(data.path)
         changes[f"{loader}.dataset.metainfo"] = {"classes": list(data.classes)}
+        changes[f"{loader}.dataset.reduce_zero_label"] = bool(data.first_label)
     end = options.iterations
     warm_up = min(1500, end // 10)
     poly = {"type": "PolyLR", "power": 1.0, "eta_min": 0.0, "by_epoch": False, "begin": warm_up, "end": end}
     warming = {"type": "LinearLR", "start_factor": 1e-6, "by_epoch": False, "begin": 0, "end": warm_up}
     changes["param_scheduler"] = [warming, poly] if warm_up else [poly]
     return changes
+
+
+def _write_pairs(data: Ade20kRoot, out: Path, split: str) -> Path:
+    """The list of images and label maps that the engine reads: the one that was checked."""
+    file = out / f"{split}.json"
+    write_json(file, [[str(path) for path in pair] for pair in data.pairs[split].values()])
+    return file

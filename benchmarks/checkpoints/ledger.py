@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import torch
 
-from benchmarks.checkpoints.card import Card, ResNetArchitecture
+from benchmarks.checkpoints.card import Card, ResNetArchitecture, TimmArchitecture
+from benchmarks.checkpoints.choice import OUTSIDE, Chosen
 from benchmarks.checkpoints.container import Opened
-from benchmarks.checkpoints.formats.family import Family, Taken
 from benchmarks.checkpoints.names import ZEROS, Tensors
-from benchmarks.checkpoints.recognition import branches_of, walk
+from benchmarks.checkpoints.recognition import walk
 
 
 class Aside(NamedTuple):
@@ -114,10 +114,17 @@ class Ledger:
         rows += [("note", note) for note in self.card.notes]
         if self.target != "canonical":
             rows += [("target", self.target), *[("note", note) for note in self.target_notes]]
-        return "\n".join(f"{name:<9} {one_line(value)}" for name, value in [("source", self.source), *rows])
+        source = self.source + (f"@{self.card.source_revision}" if self.card.source_revision else "")
+        return "\n".join(f"{name:<9} {one_line(value)}" for name, value in [("source", source), *rows])
 
     def _network(self) -> list[tuple[str, str]]:
         a, proof = self.card.architecture, self.card.provenance
+        if isinstance(a, TimmArchitecture):
+            widths = "-".join(map(str, a.widths))
+            rows = [("network", f"{a.name} in timm's own class, width {widths}, depth {a.depth}, {_arguments(a)}")]
+            if a.num_heads is not None:
+                rows.append(("heads", f"{a.num_heads}   (from: {proof.get('num_heads', '?')})"))
+            return rows
         eps = f"eps {a.eps:g}   (from: {proof.get('eps', '?')})"
         if isinstance(a, ResNetArchitecture):
             blocks = "-".join(map(str, a.blocks))
@@ -139,6 +146,10 @@ class Ledger:
         ]
 
 
+def _arguments(a: TimmArchitecture) -> str:
+    return _cut(", ".join(f"{name} {value}" for name, value in a.arguments.items()) or "as registered", 90)
+
+
 def one_line(text: str, length: int = 600) -> str:
     """Names in foreign files can hold anything; a terminal gets printable characters, and not too many."""
     return _cut("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text), length)
@@ -156,15 +167,9 @@ def _cut(text: str, length: int = 100) -> str:
     return text if len(text) <= length else text[: length - 4] + " ..."
 
 
-def make_ledger(
-    opened: Opened,
-    family: Family,
-    taken: Taken,
-    tensors: Tensors,
-    card: Card,
-    path: tuple[str, ...],
-) -> Ledger:
+def make_ledger(opened: Opened, chosen: Chosen, tensors: Tensors, card: Card) -> Ledger:
     """One fate for each tensor of the file and each of the network."""
+    taken = chosen.taken
     full = taken.source_names
     loaded, fused = {}, {}
     for name in tensors:
@@ -172,11 +177,33 @@ def make_ledger(
         loaded |= {part: name for part in parts if part != ZEROS}
         if len(parts) > 1:
             fused[name] = parts
-    here = (*path, *taken.place.path)
-    others = [branch for branch in branches_of(opened) if branch != taken.place.branch]
+    folded = {full[name]: target for name, target in taken.folded.items()}
+    dropped = {full[name]: reason for name, reason in taken.dropped.items()} | taken.outside
+    return Ledger(
+        source=card.source_name,
+        method=card.method,
+        branch=card.branch,
+        other_branches=chosen.others,
+        prefix=taken.prefix,
+        loaded=loaded,
+        parameters=sum(math.prod(tensors.shape(name)) for name in tensors),
+        card=card,
+        fused=fused,
+        folded=folded,
+        made={name: "from facts" if name == "rope.periods" else "not in the file: zero" for name in tensors.made},
+        dropped=dropped,
+        asides=_asides(opened, chosen, {*loaded, *folded, *dropped}),
+        foreign_globals=opened.foreign_globals,
+    )
+
+
+def _asides(opened: Opened, chosen: Chosen, told: set[str]) -> tuple[Aside, ...]:
+    """What lies elsewhere in the file, by the keys that lead there; ``told``: names that have their own fate."""
+    taken = chosen.taken
+    here = (*chosen.path, *taken.place.path)
     asides: dict[str, int] = {}
     for keys, name, _ in walk(opened.content):
-        if keys != here:
+        if keys[: len(here)] != here or ".".join((*keys[len(here) :], name)) not in told:
             top = ".".join((*keys, name)[: _shared(keys, here) + 1])
             asides[top] = asides.get(top, 0) + 1
     parents: Any = opened.content
@@ -185,28 +212,18 @@ def make_ledger(
             if other != key and not isinstance(parents[other], torch.Tensor):
                 asides.setdefault(".".join((*here[: here.index(key)], str(other))), 0)
         parents = parents[key]
+    taken_tops = {".".join((*here, name.split(".")[0])) for name in told}
     for other in taken.beside:
-        asides.setdefault(".".join((*here, other)), 0)
-    branches = {place.path[0] for place in family.places if place.path}
-    return Ledger(
-        source=card.source_name,
-        method=card.method,
-        branch=card.branch,
-        other_branches=tuple(others),
-        prefix=taken.prefix,
-        loaded=loaded,
-        parameters=sum(math.prod(tensors.shape(name)) for name in tensors),
-        card=card,
-        fused=fused,
-        folded={full[name]: target for name, target in taken.folded.items()},
-        made={name: "from facts" if name == "rope.periods" else "not in the file: zero" for name in tensors.made},
-        dropped={full[name]: reason for name, reason in taken.dropped.items()},
-        asides=tuple(
-            Aside(name, count, "other branch" if name.split(".")[0] in branches and count else "training state")
-            for name, count in sorted(asides.items())
-        ),
-        foreign_globals=opened.foreign_globals,
-    )
+        if (top := ".".join((*here, other))) not in taken_tops:
+            asides.setdefault(top, 0)
+    branches = {place.path[0] for place in chosen.family.places if place.path}
+
+    def reason(name: str, tensors: int) -> str:
+        if chosen.apart and tensors:
+            return OUTSIDE
+        return "other branch" if name.split(".")[0] in branches and tensors else "training state"
+
+    return tuple(Aside(name, count, reason(name, count)) for name, count in sorted(asides.items()))
 
 
 def _shared(keys: tuple[str, ...], here: tuple[str, ...]) -> int:

@@ -7,11 +7,13 @@ reach beyond its storage.
 
 from __future__ import annotations
 
+import io
+import os
 import pickle
 import struct
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
@@ -21,9 +23,40 @@ LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
 
 
-def read_zip(path: Path, found: set[str]) -> Any:
-    """The object in a zip file of ``torch.save``; raises :class:`ValueError` and kin for broken ones."""
-    with zipfile.ZipFile(path) as archive:
+class Window(io.RawIOBase):
+    """A part of a file as a file of its own."""
+
+    def __init__(self, stream: BinaryIO, start: int, length: int) -> None:
+        self.stream, self.start, self.length, self.at = stream, start, length, 0
+
+    def seekable(self) -> bool:
+        return True
+
+    def readable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self.at = max(offset + {os.SEEK_SET: 0, os.SEEK_CUR: self.at, os.SEEK_END: self.length}[whence], 0)
+        return self.at
+
+    def tell(self) -> int:
+        return self.at
+
+    def read(self, size: int = -1) -> bytes:
+        left = max(self.length - self.at, 0)
+        self.stream.seek(self.start + self.at)
+        data = self.stream.read(left if size < 0 else min(size, left))
+        self.at += len(data)
+        return data
+
+
+def read_zip(path: Path, found: set[str], mapped: torch.Tensor | None = None, start: int = 0) -> Any:
+    """The object in a zip file of ``torch.save``; raises :class:`ValueError` and kin for broken ones.
+
+    ``mapped`` and ``start``: the bytes of a part of the file, and where it starts, when the zip file is only that.
+    """
+    mapped = map_file(path) if mapped is None else mapped
+    with open(path, "rb") as stream, zipfile.ZipFile(Window(stream, start, mapped.numel())) as archive:
         members = {member.filename: member for member in archive.infolist()}
         pickles = [name for name in members if name.endswith("data.pkl") and name.count("/") <= 1]
         if len(pickles) != 1:
@@ -35,7 +68,6 @@ def read_zip(path: Path, found: set[str]) -> Any:
         if order is not None and archive.read(order) != b"little":
             raise ValueError("values in big-endian order")
         program = archive.read(pickles[0])
-    mapped = map_file(path)
     storages: dict[str, Storage] = {}
 
     def storage(pid: Any) -> Storage:

@@ -16,7 +16,7 @@ import numpy as np
 from pycocotools.cocoeval import COCOeval, Params
 
 from benchmarks.coco.scoring import score
-from benchmarks.tables import bootstrap
+from benchmarks.core import bootstrap
 
 #: COCO's ten IoU thresholds, 101 recalls and four ranges of sizes, the same for boxes and masks.
 STANDARD = Params("bbox")

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.core.settings import option
 from benchmarks.engines.schedule import Schedule
 from benchmarks.errors import InputError
 
@@ -21,13 +22,13 @@ PRECISIONS = ("fp32", "fp16", "bf16")
 class Options:
     """What a command line can change of a recipe; None leaves it as it is."""
 
-    batch: int | None = field(default=None, metadata={"help": "images an update, over all devices"})
-    per_device: int | None = field(
-        default=None, metadata={"help": "images a device takes at a time; gradients are accumulated to the batch"}
+    batch: int | None = option(None, "images an update, over all devices")
+    per_device: int | None = option(
+        None, "images a device takes at a time; gradients are accumulated to the batch", launch=True
     )
-    learning_rate: float | None = field(default=None, metadata={"help": "replaces the recipe's, whatever the batch"})
-    updates: int | None = field(default=None, metadata={"help": "updates in all; the drops move along"})
-    precision: str | None = field(default=None, metadata={"help": "fp32, fp16 or bf16"})
+    learning_rate: float | None = option(None, "replaces the recipe's, whatever the batch")
+    updates: int | None = option(None, "updates in all; the drops move along")
+    precision: str | None = option(None, "fp32, fp16 or bf16")
 
     def __post_init__(self) -> None:
         for name in ("batch", "per_device", "learning_rate", "updates"):

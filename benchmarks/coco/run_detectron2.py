@@ -8,40 +8,46 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.checkpoints.canonical import read_canonical
-from benchmarks.coco.dataset import open_coco
+from benchmarks.coco.check import require_pictures
+from benchmarks.coco.dataset import CocoRoot
 from benchmarks.coco.intervals import score_with_interval
 from benchmarks.coco.recipe import Options, resolve
-from benchmarks.coco.run import check_fit, digest
+from benchmarks.coco.run import check_fit
 from benchmarks.coco.scoring import box_scorer
 from benchmarks.engines import detectron2 as engine
+from benchmarks.errors import InputError
 from benchmarks.files import write_json
 from benchmarks.processes import is_first_process
 
 
 def run(
     checkpoint: str | os.PathLike[str],
-    coco_root: str | os.PathLike[str],
+    data: CocoRoot,
     out: str | os.PathLike[str],
     config: str | os.PathLike[str],
     seed: int = 0,
     resume: bool = True,
     progress: bool = True,
     options: Options | None = None,
+    frozen: bool | None = None,
     launcher: str = "none",
     devices: int = 1,
     boxes_by: str = "pycocotools",
 ) -> dict[str, Any]:
     """Train on ``train2017``, detect on ``val2017``, score; arguments and result are those of the other engine's."""
     start = time.monotonic()
+    if frozen is not None:
+        raise InputError("a frozen backbone is mmdet's here: take --engine mmdet")
     box_scorer(boxes_by)
-    data = open_coco(coco_root)
     experiment = engine.read_config(config)
     architecture = read_canonical(checkpoint)[1].architecture
     check_fit(experiment.expects, architecture, checkpoint, Path(config).name)
+    if is_first_process():
+        require_pictures(data, progress)
     gpu = engine.device_name() != "cpu"
     schedule = resolve(experiment.recipe, data.annotated_images, devices, options or Options(), gpu)
     model, resolved = engine.train(config, checkpoint, out, data, schedule, seed, resume, progress, launcher)
-    detections = engine.detect(model, resolved, data, progress)
+    detections = data.own_ids(engine.detect(model, resolved, data, out, progress))
     scores: dict[str, Any] = {"metrics": {}, "interval": {}}
     if is_first_process():
         write_json(Path(out) / "detections.json", detections)
@@ -51,7 +57,6 @@ def run(
         "run": {
             "engine": "detectron2",
             "config": Path(config).name,
-            "config_sha256": digest({"config": str(resolved)}),
             "iterations": schedule.updates,
             "schedule": schedule.as_record(),
             "heads": architecture.num_heads,

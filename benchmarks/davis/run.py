@@ -15,7 +15,7 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.backbones import load_backbone
-from benchmarks.davis.dataset import Video, find_root, open_video, read_frame, read_mask, sequence_names
+from benchmarks.davis.dataset import Video, find_root, open_video, read_first_mask, read_frame, sequence_names
 from benchmarks.davis.encoder import Encoder, backbone_encoder
 from benchmarks.davis.frames import input_size, prepare_frame, prepare_mask
 from benchmarks.davis.predictions import write_prediction
@@ -23,7 +23,7 @@ from benchmarks.davis.propagation import SCRATCH, propagate_video
 from benchmarks.davis.protocol import DINO, Protocol
 from benchmarks.davis.scoring import evaluate as score
 from benchmarks.davis.threads import settle
-from benchmarks.devices import usable_device
+from benchmarks.devices import say_device, usable_device
 from benchmarks.errors import InputError
 
 #: Frames encoded at once where the caller does not say. On a CPU more gain nothing, and one at a time is the
@@ -40,7 +40,7 @@ def label_maps(
     scratch: int = SCRATCH,
 ) -> Iterator[np.ndarray]:
     """Yield a label map uint8 ``[H, W]`` for every frame of ``video``; the first is its first mask, untouched."""
-    mask = read_mask(video.masks[0])
+    mask = read_first_mask(video)
     size = _input_size(encoder, mask, protocol)
     mean, std = encoder.normalisation(protocol)
 
@@ -101,7 +101,8 @@ def propagate(
     videos = [open_video(root, name) for name in sequence_names(root, sequences)]
     videos = [Video(video.name, video.frames[:frames], video.masks) for video in videos]
     kept: dict[str, list[np.ndarray]] = {}
-    inputs = {_input_size(encoder, read_mask(video.masks[0]), protocol) for video in videos}
+    say_device(device)
+    inputs = {_input_size(encoder, read_first_mask(video), protocol) for video in videos}
     start = time.monotonic()
     with tqdm(total=sum(len(video.frames) for video in videos), unit="frame", disable=not progress) as bar:
 
@@ -153,7 +154,7 @@ def evaluate(
 
 
 def checkpoint_encoder(
-    checkpoint: str | os.PathLike[str], device: str | torch.device = "cpu", layer: int | None = None
+    checkpoint: str | os.PathLike[str], device: str | torch.device = "auto", layer: int | None = None
 ) -> Encoder:
     """The encoder of a canonical checkpoint on ``device``; see :func:`benchmarks.davis.encoder.backbone_encoder`."""
     where = usable_device(str(device))
@@ -164,7 +165,7 @@ def checkpoint_encoder(
 def propagate_checkpoint(
     checkpoint: str | os.PathLike[str],
     *args: Any,
-    device: str | torch.device = "cpu",
+    device: str | torch.device = "auto",
     layer: int | None = None,
     **options: Any,
 ) -> tuple[dict[str, list[np.ndarray]], dict[str, Any]]:
@@ -175,7 +176,7 @@ def propagate_checkpoint(
 def evaluate_checkpoint(
     checkpoint: str | os.PathLike[str],
     *args: Any,
-    device: str | torch.device = "cpu",
+    device: str | torch.device = "auto",
     layer: int | None = None,
     **options: Any,
 ) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -12,34 +11,20 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from benchmarks.engines.mmengine_run import LAUNCHERS, device_name, own_line, test, train
+from benchmarks.engines.mmengine_run import LAUNCHERS, device_name, own_line, read_config, test, train
 from benchmarks.engines.schedule import Schedule
 from benchmarks.errors import InputError
-from benchmarks.files import require_file
 
 __all__ = ["LAUNCHERS", "detect", "device_name", "read_config", "require_mmdet", "schedule_changes", "test", "train"]
 
 
 def require_mmdet() -> None:
-    """:class:`InputError` where mmdet or mmcv's compiled operators are missing, beside a GPU also those for CUDA."""
+    """:class:`InputError` where mmdet or mmcv cannot be imported."""
     try:
-        import mmcv.ops
+        import mmcv.ops  # noqa: F401
         import mmdet  # noqa: F401
     except ImportError as error:
-        raise InputError(f"mmdet cannot be used ({error}): install requirements.txt as the Makefile does") from error
-    if torch.cuda.is_available() and mmcv.ops.get_compiling_cuda_version() == "not available":
-        raise InputError(
-            "mmcv was built without its CUDA operators, but torch finds a GPU: build it again here with nvcc "
-            "(or FORCE_CUDA=1), or hide the GPU with CUDA_VISIBLE_DEVICES="
-        )
-
-
-def read_config(config_file: str | os.PathLike[str]) -> dict[str, Any]:
-    """A config of COCO as plain data; ``recipe``, ``expects`` and ``model`` are there in each."""
-    require_mmdet()
-    from mmengine.config import Config
-
-    return Config.fromfile(str(require_file(config_file, "config"))).to_dict()
+        raise InputError(f"mmdet cannot be used ({error}): pip install -r requirements.txt") from error
 
 
 def schedule_changes(schedule: Schedule) -> dict[str, Any]:

@@ -14,10 +14,10 @@ from mmengine.dist import all_reduce, is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS, TRANSFORMS
-from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from benchmarks.errors import InputError
+from benchmarks.images import read_rgb
 
 SNAPSHOT = "last.pth"
 
@@ -141,15 +141,11 @@ class TestBar(Hook):
 
 @TRANSFORMS.register_module()
 class LoadWholeImage(BaseTransform):
-    """Decodes ``img_path`` as BGR uint8, upright by its EXIF tag; a truncated file is an error, not half grey."""
+    """Decodes ``img_path`` by the house's rules (:mod:`benchmarks.images`) as BGR uint8."""
 
     def transform(self, results: dict) -> dict:
         path = results["img_path"]
-        try:
-            with Image.open(path) as image:
-                pixels = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))[:, :, ::-1].copy()
-        except (OSError, SyntaxError) as error:
-            raise InputError(f"{path} is not a whole image ({error}): copy it again") from error
+        pixels = np.ascontiguousarray(read_rgb(path)[:, :, ::-1])
         declared = results.get("height", pixels.shape[0]), results.get("width", pixels.shape[1])
         if pixels.shape[:2] != declared:
             raise InputError(

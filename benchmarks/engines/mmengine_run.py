@@ -7,12 +7,14 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
 
 from benchmarks.checkpoints.canonical import read_canonical
+from benchmarks.devices import say_device, say_once
+from benchmarks.engines.mmcv_ops import operators
 from benchmarks.engines.pixels import pixel_statistics
 from benchmarks.errors import InputError
 from benchmarks.files import require_file
@@ -24,6 +26,13 @@ LAUNCHERS = {"none": "none", "torchrun": "pytorch", "slurm": "slurm"}
 def device_name() -> str:
     """What mmengine trains on here: the first GPU's name, or ``cpu``."""
     return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+
+
+def read_config(config_file: str | os.PathLike[str]) -> dict[str, Any]:
+    """A config with its bases as plain data."""
+    from mmengine.config import Config
+
+    return cast(dict[str, Any], Config.fromfile(str(require_file(config_file, "config"))).to_dict())
 
 
 def train(
@@ -80,6 +89,8 @@ def train(
         # Standard output is for results; pycocotools, inside mmdet, talks there.
         with contextlib.redirect_stdout(sys.stderr):
             runner = Runner.from_cfg(config)
+            say_device()
+            say_once(f"mmcv's operators: {operators()}")
             if launcher != "none" and not torch.cuda.is_available():
                 refuse_sync_norms(runner.model)
             runner.train()

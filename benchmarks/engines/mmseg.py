@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from benchmarks.engines.mmengine_run import device_name, test, train
+from benchmarks.engines.mmengine_run import device_name, read_config, test, train
 from benchmarks.errors import InputError
 
-__all__ = ["ade20k_palette", "device_name", "require_mmseg", "test", "train"]
+__all__ = ["ade20k_palette", "device_name", "read_config", "require_mmseg", "test", "train"]
 
 
 def require_mmseg() -> None:
-    """:class:`InputError` where mmseg, or mmcv's compiled operators, are missing."""
+    """:class:`InputError` where mmseg or mmcv cannot be imported."""
     try:
         import mmcv.ops  # noqa: F401
         import mmseg.registry  # noqa: F401
     except ImportError as error:
-        raise InputError(f"mmseg cannot be used ({error}): install requirements.txt as the Makefile does") from error
+        raise InputError(f"mmseg cannot be used ({error}): pip install -r requirements.txt") from error
 
 
 def ade20k_palette() -> list[list[int]]:

@@ -31,6 +31,11 @@ class Schedule:
         """Plain data for a record."""
         return {**dataclasses.asdict(self), "drops": list(self.drops), "notes": list(self.notes)}
 
+    def deciding(self) -> dict[str, Any]:
+        """What decides a number: all but how the batch is shared out."""
+        shared = ("devices", "per_device", "accumulation", "notes")
+        return {name: value for name, value in self.as_record().items() if name not in shared}
+
     def lines(self) -> list[str]:
         """For people: the arithmetic, then what is not the recipe's."""
         parts = f"{self.devices} devices x {self.per_device} images x {self.accumulation} passes"

@@ -113,7 +113,7 @@ def write_figure4a(
     kinds: Sequence[str] = KINDS,
     single_heads: bool = False,
     size: int = 224,
-    device: str = "cpu",
+    device: str = "auto",
 ) -> list[Path]:
     """Write ``out/figure4a-01-NAME.{png,svg,npz}`` for each image; return the paths.
 

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.checkpoints.convert import canonical
-from benchmarks.devices import usable_device
+from benchmarks.core.command import named
+from benchmarks.core.model import load_model
+from benchmarks.core.result import free_result
+from benchmarks.devices import add_device_argument, say_device, usable_device
 from benchmarks.errors import InputError, command_parser
 from benchmarks.files import require_file, sha256_of
-from benchmarks.records import make_record, write_record
-from benchmarks.tables.command import chosen_device, named
 
 
 def figure_parser(doc: str, example: str) -> argparse.ArgumentParser:
@@ -25,7 +26,7 @@ def figure_parser(doc: str, example: str) -> argparse.ArgumentParser:
     parser.add_argument("--out", required=True, help="folder for PNG, SVG, .npz and the record")
     parser.add_argument("--size", type=int, default=224, help="pixels of the central square (default: %(default)s)")
     parser.add_argument("--heads", type=int, help="attention heads, where a foreign checkpoint does not say")
-    parser.add_argument("--device", default="auto", help="cpu or cuda; default: cuda where there is one")
+    add_device_argument(parser)
     return parser
 
 
@@ -48,10 +49,11 @@ def prepared(arguments: argparse.Namespace) -> tuple[dict[str, Path], str]:
         require_file(image, "image")
     if arguments.size < 1:
         raise InputError(f"--size is {arguments.size}: give a number of pixels above 0")
-    device = chosen_device(arguments.device)
-    usable_device(device)
+    device = str(usable_device(arguments.device))
     paths = named(arguments.checkpoint)
-    return {name: canonical(path, heads=arguments.heads) for name, path in paths.items()}, device
+    checkpoints = {name: canonical(path, heads=arguments.heads) for name, path in paths.items()}
+    say_device(device)
+    return checkpoints, device
 
 
 def write_figure_records(
@@ -70,8 +72,15 @@ def write_figure_records(
     Their scale is ``mini``: nothing in them may be held against a number of the paper.
     """
     digest = hashlib.sha256("".join(sha256_of(image) for image in images).encode()).hexdigest()
-    data = {"name": ", ".join(Path(image).name for image in images), "files": len(images), "annotations_sha256": digest}
+    data = {
+        "name": ", ".join(Path(image).name for image in images),
+        "files": len(images),
+        "annotations_sha256": digest,
+        "images_sha256": "",
+    }
     for name, path in checkpoints.items():
-        result = {"metrics": {"layers": metrics[name]} if name in metrics else {}, "run": choices}
-        record = make_record(figure, f"{figure} (qualitative)", "mini", name, path, data, result, seed, started, device)
-        write_record(Path(out) / "records", record)
+        scores = {"layers": metrics[name]} if name in metrics else {}
+        model = load_model(path, name=name)
+        free_result(model, figure, f"{figure} (qualitative)", scores, choices, data, seed, started, device).write(
+            Path(out) / "records"
+        )

@@ -18,14 +18,14 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from torchvision.transforms import v2
 from tqdm import tqdm
 
-from benchmarks.backbones import load_backbone
 from benchmarks.checkpoints.card import IMAGENET_MEAN, IMAGENET_STD, Card
-from benchmarks.devices import usable_device
-from benchmarks.errors import InputError
-from benchmarks.files import sha256_of
+from benchmarks.core.model import Model
+from benchmarks.devices import resolve, say_device, usable_device
+from benchmarks.errors import InputError, say
+from benchmarks.images import read_rgb
 from benchmarks.knn import processes
 from benchmarks.knn.bank import DTYPES, Bank, BankWriter, DiskBank
-from benchmarks.knn.dataset import BoxedImage, find_root, read_split
+from benchmarks.knn.dataset import BoxedImage, find_root, read_split, remarks, upright
 from benchmarks.knn.geometry import CROP, GRID, RESIZE, check_protocol, partition
 from benchmarks.knn.pictures import draw_patches, write_picture
 from benchmarks.knn.search import nearest
@@ -46,12 +46,8 @@ Item = tuple[torch.Tensor, torch.Tensor, int]
 
 
 def open_image(path: Path) -> Image.Image:
-    """An image as RGB, fully decoded."""
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except (OSError, SyntaxError) as error:
-        raise InputError(f"{path} is not a whole image ({error}): copy it again") from error
+    """An image as RGB, fully decoded, upright; see :mod:`benchmarks.images`."""
+    return Image.fromarray(read_rgb(path))
 
 
 def crop(image: Image.Image) -> Image.Image:
@@ -96,6 +92,7 @@ class BoxedImages(Dataset):
         entry = self.entries[index]
         try:
             image = open_image(entry.path)
+            entry = upright(entry, image.size)
         except InputError as error:
             return error
         placed = place(entry, image.size, self.protocol, self.patch)
@@ -170,12 +167,12 @@ def draw_votes(folder: str | os.PathLike[str], extractor: Extractor, entries: Se
             write_picture(Path(folder) / f"{entry.path.stem}.png", picture)
 
 
-def evaluate_checkpoint(
-    checkpoint: str | os.PathLike[str],
+def evaluate(
+    model: Model,
     imagenet_root: str | os.PathLike[str],
     protocol: str = "corrected",
     ks: Sequence[int] = KS,
-    device: str = "cpu",
+    device: str = "auto",
     batch_size: int = 64,
     workers: int | None = None,
     progress: bool = True,
@@ -184,7 +181,7 @@ def evaluate_checkpoint(
     cache: str | os.PathLike[str] | None = None,
     pictures: str | os.PathLike[str] | None = None,
 ) -> dict[str, Any]:
-    """Accuracies of a canonical checkpoint, in percent. Under ``torchrun`` every process does its share.
+    """Accuracies of a model, in percent. Under ``torchrun`` every process does its share.
 
     Args:
         workers: processes that read images; None: see :func:`reading_workers`.
@@ -200,18 +197,22 @@ def evaluate_checkpoint(
     boxes and those without a box in the crop; ``classes``, ``patch_size``, ``bank``, ``processes``, ``seconds``.
     """
     start = time.monotonic()
-    processes.join(device)
+    processes.join(resolve(device))
     progress = progress and processes.rank() == 0
-    where = usable_device(processes.own_device(device))
+    where = usable_device(processes.own_device(resolve(device)))
     if dtype not in DTYPES:
         raise InputError(f"features cannot be kept as {dtype!r}: choose {' or '.join(DTYPES)}")
-    module, card = load_backbone(checkpoint)
+    module, card = model.module, model.card
     check_protocol(protocol, card.architecture.patch_size)
     root = find_root(imagenet_root)
     splits = processes.together(lambda: {name: read_split(root, name, progress, cache) for name in ("train", "val")})
+    for line in processes.together(lambda: remarks(splits)):
+        if processes.rank() == 0:
+            say(line)
     check_ks(ks, len(splits["train"].images) * GRID * GRID)
     classes = sorted({wnid for split in splits.values() for image in split.images for wnid in image.names})
     class_index = {wnid: index for index, wnid in enumerate(classes)}
+    say_device(device)
     tokens = module.to(where).patch_tokens
     extractor = Extractor(tokens, card, protocol, class_index, where, batch_size, workers, progress)
 
@@ -219,7 +220,7 @@ def evaluate_checkpoint(
         share = processes.share(splits["train"].images)
         if bank_folder is None:
             return extractor.bank(share, "train", dtype)
-        made_of = (sha256_of(checkpoint), splits["train"].fingerprint, *classes, protocol, dtype)
+        made_of = (model.sha256, splits["train"].fingerprint, *classes, protocol, dtype)
         made_of += (str(processes.rank()), str(processes.world()))
         path = Path(bank_folder) / f"{hashlib.sha256(' '.join(made_of).encode()).hexdigest()[:16]}.features"
         return DiskBank(path) if DiskBank.exists(path) else extractor.bank(share, "train", dtype, path)

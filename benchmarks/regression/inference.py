@@ -11,9 +11,10 @@ from benchmarks.ade20k.run import run as run_ade20k
 from benchmarks.checkpoints.canonical import read_canonical, write_canonical
 from benchmarks.coco.dataset import open_coco
 from benchmarks.coco.run import run as run_coco
+from benchmarks.core.model import load_model
 from benchmarks.davis.protocol import MINI
 from benchmarks.davis.run import evaluate_checkpoint as run_davis
-from benchmarks.knn.run import evaluate_checkpoint as run_knn
+from benchmarks.knn.run import evaluate as run_knn
 from benchmarks.regression.heads import place_snapshot
 from benchmarks.regression.setting import CONFIGS, DETECTORS_ON_COCO, Malformed, Measured, Setting
 from benchmarks.uavdt.dataset import CLASSES, open_uavdt
@@ -46,7 +47,7 @@ def knn(setting: Setting) -> Measured:
     data, scores, run = setting.data("imagenet"), {}, {}
     of_16 = at_patch_16(setting.checkpoint, setting.fresh("knn") / "patch16.safetensors")
     for protocol, checkpoint in (("corrected", setting.checkpoint), ("official", of_16)):
-        found = run_knn(checkpoint, data, protocol, KS, progress=False)
+        found = run_knn(load_model(checkpoint), data, protocol, KS, progress=False)
         scores |= {f"{protocol} top-1, k={k}": value for k, value in found.pop("top1").items()}
         run[protocol] = found
     return Measured(scores, data, (setting.checkpoint,), run)
@@ -65,7 +66,7 @@ def vitdet(setting: Setting) -> Measured:
 def _detect(setting: Setting, case: str) -> Measured:
     data, out, stored = open_coco(setting.data("coco")), setting.fresh(case), setting.weights / STORED[case]
     place_snapshot(stored, out, data.classes, step=1)
-    found = run_coco(setting.checkpoint, data.path, out, DETECTORS_ON_COCO[case], iterations=1, progress=False)
+    found = run_coco(setting.checkpoint, data, out, DETECTORS_ON_COCO[case], iterations=1, progress=False)
     return Measured(detection_scores(found["metrics"]), data.path, (setting.checkpoint, stored), found["run"])
 
 
@@ -84,9 +85,9 @@ def uavdt(setting: Setting) -> Measured:
 def ade20k(setting: Setting) -> Measured:
     """Semantic FPN (corrected recipe) with a stored head."""
     folder, out, stored = setting.data("ade20k"), setting.fresh("ade20k"), setting.weights / STORED["ade20k"]
-    data, options = open_ade20k(folder), dataclasses.replace(SEGMENTERS["mini"], iterations=1)
+    data, options = open_ade20k(folder), dataclasses.replace(SEGMENTERS["mini"], iterations=1, recipe="corrected")
     place_snapshot(stored, out, data.classes, step=1)
-    found = run_ade20k(setting.checkpoint, data, out, "mini", "corrected", options, progress=False)
+    found = run_ade20k(setting.checkpoint, data, out, "mini", options, progress=False)
     scores = {name: found["metrics"][name] for name in ("mIoU", "aAcc")}
     return Measured(scores, folder, (setting.checkpoint, stored), found["run"])
 

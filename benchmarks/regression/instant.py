@@ -20,11 +20,13 @@ from benchmarks.checkpoints.convert import convert
 from benchmarks.coco.dataset import open_coco
 from benchmarks.coco.run import CONFIGS, MINI
 from benchmarks.coco.run import run as run_coco
-from benchmarks.data_check.pictures import decode_labels
+from benchmarks.core.model import load_model
 from benchmarks.davis.protocol import MINI as SMALL_DAVIS
 from benchmarks.davis.run import evaluate_checkpoint as run_davis
 from benchmarks.files import read_json
-from benchmarks.knn.run import evaluate_checkpoint as run_knn
+from benchmarks.images import read_labels
+from benchmarks.knn.run import evaluate as run_knn
+from benchmarks.listing import list_images
 from benchmarks.regression.inference import at_patch_16
 from benchmarks.regression.setting import Malformed, Measured, Setting
 from benchmarks.uavdt.dataset import open_uavdt
@@ -40,8 +42,8 @@ def pretrain(setting: Setting) -> Measured:
     data, out = setting.data("coco") / "train2017", setting.fresh("pretrain")
     pictures = out / "pictures"
     pictures.mkdir()
-    for path in sorted(data.iterdir())[: 2 * STEPS]:
-        (pictures / path.name).symlink_to(path.resolve())
+    for name in list_images(data)[: 2 * STEPS]:
+        (pictures / Path(name).name).symlink_to((data / name).resolve())
     command = [sys.executable, "-m", "pretrain", ROOT / "pretrain" / "configs" / "mini.yaml", f"data.root={pictures}"]
     command += [f"run.out={out / 'run'}", "run.epochs=1", "run.batch=2", "run.log_every=1", "data.workers=0"]
     done = subprocess.run([*map(str, command)], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -68,7 +70,7 @@ def knn(setting: Setting) -> Measured:
     data = setting.data("imagenet")
     of_16 = at_patch_16(setting.checkpoint, setting.fresh("knn") / "patch16.safetensors")
     for protocol, checkpoint in (("corrected", setting.checkpoint), ("official", of_16)):
-        found = run_knn(checkpoint, data, protocol, (5,), progress=False)
+        found = run_knn(load_model(checkpoint), data, protocol, (5,), progress=False)
         _require_between(found["top1"], 0, 100)
     return Measured({}, data)
 
@@ -85,7 +87,7 @@ def vitdet(setting: Setting) -> Measured:
 
 def _detect(setting: Setting, case: str, config: Path) -> Measured:
     data, out = open_coco(setting.data("coco")), setting.fresh(case)
-    found = run_coco(setting.checkpoint, data.path, out, config, iterations=STEPS, progress=False)
+    found = run_coco(setting.checkpoint, data, out, config, iterations=STEPS, progress=False)
     _require_losses(out / "losses.jsonl")
     _require_between({name: value for name, value in found["metrics"].items() if value is not None}, 0, 100)
     _require_detections(read_json(out / "detections.json"), read_json(data.annotations("val")))
@@ -110,10 +112,11 @@ def ade20k(setting: Setting) -> Measured:
     options = dataclasses.replace(SEGMENTERS["mini"], iterations=STEPS)
     for recipe in ("released", "corrected"):
         out = setting.fresh(f"ade20k-{recipe}")
-        found = run_ade20k(setting.checkpoint, data, out, "mini", recipe, options, progress=False)
+        own = dataclasses.replace(options, recipe=recipe)
+        found = run_ade20k(setting.checkpoint, data, out, "mini", own, progress=False)
         _require_losses(out / "losses.jsonl")
         _require_between({name: found["metrics"][name] for name in ("mIoU", "mAcc", "aAcc")}, 0, 100)
-        labels = [decode_labels(path) for path in sorted((out / "predictions").glob("*.png"))]
+        labels = [read_labels(path) for path in sorted((out / "predictions").glob("*.png"))]
         if len(labels) != len(data.stems["validation"]):
             raise Malformed(f"{len(labels)} predicted label maps for {len(data.stems['validation'])} images")
     return Measured({}, folder)

@@ -25,7 +25,7 @@ from benchmarks.uavdt.run import run as run_uavdt
 
 def _detector(config: Path, setting: Setting, out: Path) -> tuple[tuple[str, ...], dict[str, Any]]:
     data = open_coco(setting.data("coco"))
-    return data.classes, run_coco(setting.checkpoint, data.path, out, config, iterations=500)
+    return data.classes, run_coco(setting.checkpoint, data, out, config, iterations=500)
 
 
 def _uavdt(setting: Setting, out: Path) -> tuple[tuple[str, ...], dict[str, Any]]:
@@ -36,8 +36,8 @@ def _uavdt(setting: Setting, out: Path) -> tuple[tuple[str, ...], dict[str, Any]
 
 def _ade20k(setting: Setting, out: Path) -> tuple[tuple[str, ...], dict[str, Any]]:
     data = open_ade20k(setting.data("ade20k"))
-    options = dataclasses.replace(SEGMENTERS["mini"], iterations=300, learning_rate=3e-3)
-    return data.classes, run_ade20k(setting.checkpoint, data, out, "mini", "corrected", options)
+    options = dataclasses.replace(SEGMENTERS["mini"], iterations=300, learning_rate=3e-3, recipe="corrected")
+    return data.classes, run_ade20k(setting.checkpoint, data, out, "mini", options)
 
 
 _MAKERS: dict[str, Callable[[Setting, Path], tuple[tuple[str, ...], dict[str, Any]]]] = {

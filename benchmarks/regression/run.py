@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.coco.dataset import CocoRoot
+from benchmarks.core.model import load_model
+from benchmarks.core.result import free_result
 from benchmarks.engines.mmdet import require_mmdet
 from benchmarks.engines.mmseg import require_mmseg
 from benchmarks.errors import InputError
 from benchmarks.files import read_json, sha256_of
-from benchmarks.records import make_record, write_record
 from benchmarks.regression import inference, instant, training
 from benchmarks.regression.expected import (
     TOLERANCE,
@@ -157,18 +158,11 @@ def _attempt(setting: Setting, name: str, seed: int, outcome: Outcome) -> Measur
         outcome.seconds[title] = round(time.monotonic() - begun, 1)
     if measured.scores:
         files = identity(measured.data)
-        record = make_record(
-            name,
-            f"regression-{setting.tier}",
-            "mini",
-            setting.checkpoint.stem,
-            setting.checkpoint,
-            {"name": measured.data.name, "files": files["files"], "annotations_sha256": files["sha256"]},
-            {"metrics": measured.scores, "run": measured.run},
-            seed,
-            started,
-        )
-        outcome.records[f"{name} {seed}"] = str(write_record(setting.out / "records", record))
+        data = {"name": measured.data.name, "files": files["files"], "annotations_sha256": files["sha256"]}
+        data["images_sha256"] = ""  # the other covers every file
+        model, scores = load_model(setting.checkpoint), dict(measured.scores)
+        result = free_result(model, name, f"regression-{setting.tier}", scores, measured.run, data, seed, started)
+        outcome.records[f"{name} {seed}"] = str(result.write(setting.out / "records"))
     return measured
 
 

@@ -15,9 +15,10 @@ from benchmarks.ade20k.run import run as run_ade20k
 from benchmarks.coco.dataset import open_coco
 from benchmarks.coco.run import run as run_coco
 from benchmarks.controls import write_random_control
+from benchmarks.core.model import load_model
 from benchmarks.davis.protocol import MINI
 from benchmarks.davis.run import evaluate_checkpoint as run_davis
-from benchmarks.knn.run import evaluate_checkpoint as run_knn
+from benchmarks.knn.run import evaluate as run_knn
 from benchmarks.regression.setting import CONFIGS, DETECTORS_ON_COCO, Measured, Setting
 from benchmarks.uavdt.dataset import open_uavdt
 from benchmarks.uavdt.options import SCALES as DETECTORS
@@ -39,7 +40,7 @@ def davis(setting: Setting, checkpoint: Path, out: Path, seed: int) -> tuple[Pat
 def knn(setting: Setting, checkpoint: Path, out: Path, seed: int) -> tuple[Path, str, float]:
     """Nothing is trained here either."""
     data = setting.data("imagenet")
-    return data, "top-1, k=20", run_knn(checkpoint, data, ks=(20,), progress=False)["top1"]["20"]
+    return data, "top-1, k=20", run_knn(load_model(checkpoint), data, ks=(20,), progress=False)["top1"]["20"]
 
 
 def coco(setting: Setting, checkpoint: Path, out: Path, seed: int) -> tuple[Path, str, float]:
@@ -54,7 +55,7 @@ def vitdet(setting: Setting, checkpoint: Path, out: Path, seed: int) -> tuple[Pa
 
 def _detect(setting: Setting, checkpoint: Path, out: Path, seed: int, config: Path) -> tuple[Path, str, float]:
     data = open_coco(setting.data("coco"))
-    found = run_coco(checkpoint, data.path, out, config, iterations=150, seed=seed, progress=False)
+    found = run_coco(checkpoint, data, out, config, iterations=150, seed=seed, progress=False)
     return data.path, "segm AP50", found["metrics"]["segm/AP50"]
 
 
@@ -70,8 +71,8 @@ def uavdt(setting: Setting, checkpoint: Path, out: Path, seed: int) -> tuple[Pat
 def ade20k(setting: Setting, checkpoint: Path, out: Path, seed: int) -> tuple[Path, str, float]:
     """150 steps of Semantic FPN."""
     data = open_ade20k(setting.data("ade20k"))
-    options = dataclasses.replace(SEGMENTERS["mini"], iterations=150, learning_rate=3e-3)
-    found = run_ade20k(checkpoint, data, out, "mini", "corrected", options, seed, progress=False)
+    options = dataclasses.replace(SEGMENTERS["mini"], iterations=150, learning_rate=3e-3, recipe="corrected")
+    found = run_ade20k(checkpoint, data, out, "mini", options, seed, progress=False)
     return setting.data("ade20k"), "mIoU", found["metrics"]["mIoU"]
 
 

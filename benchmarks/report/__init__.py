@@ -71,8 +71,8 @@ def _page(found: Found, drawn: Markup | None) -> str:
 
 
 def _lead(found: Found) -> str:
-    names = len({record["name"] for record in found.records})
-    mini = sum(record["scale"] == "mini" for record in found.records)
+    names = len({record.name for record in found.records})
+    mini = sum(record.scale == "mini" for record in found.records)
     now = datetime.datetime.now(datetime.timezone.utc)
     said = f"{len(found.records)} runs of {names} checkpoints, written {now:%Y-%m-%d %H:%M} UTC."
     if mini == len(found.records):

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from benchmarks.core.result import Result
 from benchmarks.report.markup import Markup, facts, join, tag
 from benchmarks.report.numbers import evaluation, flat, headlines, shown
 from benchmarks.report.tables import verdict
@@ -15,31 +16,31 @@ from benchmarks.report.tables import verdict
 LISTED = 12
 
 
-def section(records: Sequence[dict[str, Any]], ledgers: Mapping[str, dict[str, Any]]) -> Markup:
+def section(records: Sequence[Result], ledgers: Mapping[str, dict[str, Any]]) -> Markup:
     """Cards of all ``records``, the newest first; ``ledgers`` by the sha256 of a checkpoint's source."""
     return join(_card(record, ledgers) for record in reversed(records))
 
 
-def _card(record: dict[str, Any], ledgers: Mapping[str, dict[str, Any]]) -> Markup:
-    card = record["checkpoint"].get("card", {})
-    metrics = dict(flat(record["metrics"]))
+def _card(record: Result, ledgers: Mapping[str, dict[str, Any]]) -> Markup:
+    card = record.checkpoint.get("card", {})
+    metrics = dict(flat(record.metrics))
     heads = [
         f"{heading} {shown(factor * metrics[name])}"
-        for heading, name, factor in headlines(record["benchmark"])
+        for heading, name, factor in headlines(record.benchmark)
         if metrics.get(name) is not None
     ]
     summary = tag(
         "summary",
-        tag("b", record["name"]),
-        f" {evaluation(record['benchmark'], record['protocol'])}, seed {record['seed']} ",
+        tag("b", record.name),
+        f" {evaluation(record.benchmark, record.protocol)}, seed {record.seed} ",
         tag("span", ", ".join(heads), class_="headline"),
-        verdict("mini: no reproduction") if record["scale"] == "mini" else None,
-        tag("time", record["started"][:16].replace("T", " "), datetime=record["started"]),
+        verdict("mini: no reproduction") if record.scale == "mini" else None,
+        tag("time", record.started[:16].replace("T", " "), datetime=record.started),
     )
     parts = [
-        _part("Metrics", _metrics(metrics, record.get("interval") or {})),
-        _part("Checkpoint", _checkpoint(card, record["checkpoint"].get("sha256", ""))),
-        _part("Config and options", _nested(record["run"])),
+        _part("Metrics", _metrics(metrics, record.interval)),
+        _part("Checkpoint", _checkpoint(card, record.checkpoint.get("sha256", ""))),
+        _part("Config and options", _nested(record.run)),
         _part("Environment", _environment(record), "wide"),
     ]
     ledger = ledgers.get(card.get("source_sha256") or "-")
@@ -100,20 +101,20 @@ def _ledger(ledger: Mapping[str, Any]) -> Markup:
     return facts(pairs)
 
 
-def _environment(record: Mapping[str, Any]) -> Markup:
-    code = record["code"]
+def _environment(record: Result) -> Markup:
+    code = record.code
     state = {True: "with changes that are not committed", False: "clean", None: "unknown"}[code.get("dirty")]
-    command = shlex.join(str(part) for part in record["command"])
+    command = shlex.join(str(part) for part in record.command)
     pairs = [
         ("command", tag("code", command)),
-        ("started", record["started"]),
-        ("duration", _duration(record["seconds"])),
-        ("device", record["device"]),
+        ("started", record.started),
+        ("duration", _duration(record.seconds)),
+        ("device", record.device),
         ("commit", f"{code.get('commit') or 'unknown'}, {state}"),
-        ("data", _text(record["data"])),
-        ("libraries", ", ".join(f"{name} {version}" for name, version in record["libraries"].items())),
+        ("data", _text(record.data)),
+        ("libraries", ", ".join(f"{name} {version}" for name, version in record.libraries.items())),
     ]
-    pairs += [(name, record[name]) for name in ("job", "study", "artefacts") if record.get(name)]
+    pairs += [(name, getattr(record, name)) for name in ("job", "study", "artefacts") if getattr(record, name)]
     return facts(pairs)
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.checkpoints.card import Card
+from benchmarks.core.result import Result, read_results
 from benchmarks.errors import InputError
 from benchmarks.files import require_folder
-from benchmarks.records import read_records
 
 LOGS = ("losses.jsonl", "log.jsonl")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
@@ -25,7 +25,7 @@ LEDGER_BYTES = 2_000_000
 class Found:
     """Everything a report shows. Paths have a label: where they lie below the folder that was given."""
 
-    records: list[dict[str, Any]] = field(default_factory=list)  # oldest first
+    records: list[Result] = field(default_factory=list)  # oldest first
     pictures: list[tuple[str, Path]] = field(default_factory=list)
     logs: list[tuple[str, Path]] = field(default_factory=list)
     ledgers: dict[str, dict[str, Any]] = field(default_factory=dict)  # by the sha256 of the converted source
@@ -45,9 +45,9 @@ def collect(folders: Sequence[str | os.PathLike[str]]) -> Found:
             seen.add(here.resolve())
             label = _label(here, root, len(roots) > 1)
             if here.name == "records":
-                found.records += read_records(here)
+                found.records += read_results(here)
                 for record in found.records:
-                    Card.from_dict(record["checkpoint"].get("card"), f"{here}, record of {record['name']}")
+                    Card.from_dict(record.checkpoint.get("card"), f"{here}, record of {record.name}")
                 continue
             is_drawn = "pictures" in here.parts or "records" in folders_below
             for name in sorted(files):
@@ -64,7 +64,7 @@ def collect(folders: Sequence[str | os.PathLike[str]]) -> Found:
             f"no records (records/*.json) in {', '.join(map(str, roots))}: give the --out folder of a table or of the "
             "demo, or a folder above it"
         )
-    found.records.sort(key=lambda record: record["started"])
+    found.records.sort(key=lambda record: record.started)
     found.pictures = _last_epochs(found.pictures)
     return found
 

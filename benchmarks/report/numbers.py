@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import benchmarks.tables
+from benchmarks.core.result import Result
 from benchmarks.tables import overview, paper
 
 
@@ -22,7 +23,7 @@ def headlines(benchmark: str) -> list[tuple[str, str, float]]:
 
     The columns of the demo's table, or else of the paper's table the columns that are an AP, or its first.
     """
-    own = [(heading, ".".join(keys), factor) for heading, name, keys, factor in overview.COLUMNS if name == benchmark]
+    own = [(heading, ".".join(keys), factor) for heading, keys, factor in overview.COLUMNS.get(benchmark, ())]
     table = tables().get(benchmark)
     if own or table is None:
         return own
@@ -71,14 +72,14 @@ class Group:
     scale: str
     data: str  # to tell it from a group that differs in nothing else; empty where there is none
     #: name -> seed -> the newest record
-    runs: dict[str, dict[int, dict[str, Any]]] = field(default_factory=dict)
+    runs: dict[str, dict[int, Result]] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
         """For people."""
         return ", ".join(filter(None, (evaluation(self.benchmark, self.protocol), self.data)))
 
-    def records(self) -> list[dict[str, Any]]:
+    def records(self) -> list[Result]:
         """Those that count."""
         return [record for seeds in self.runs.values() for record in seeds.values()]
 
@@ -86,12 +87,12 @@ class Group:
         """Flat names of what every kind of run in the group has, in the records' order; no per-object detail."""
         names: dict[str, None] = {}
         for record in self.records():
-            names |= dict.fromkeys(name for name, _ in flat(record["metrics"], depth=2))
+            names |= dict.fromkeys(name for name, _ in flat(record.metrics, depth=2))
         return list(names)
 
     def values(self, name: str, metric: str) -> dict[int, float]:
         """Seed -> the number, where there is one."""
-        found = {seed: dict(flat(record["metrics"], depth=2)).get(metric) for seed, record in self.runs[name].items()}
+        found = {seed: dict(flat(record.metrics, depth=2)).get(metric) for seed, record in self.runs[name].items()}
         return {seed: value for seed, value in found.items() if value is not None}
 
 
@@ -100,7 +101,7 @@ def evaluation(benchmark: str, protocol: str) -> str:
     return protocol if protocol.startswith(benchmark) else f"{benchmark}, {protocol}"
 
 
-def groups(records: Sequence[dict[str, Any]]) -> list[Group]:
+def groups(records: Sequence[Result]) -> list[Group]:
     """The groups of ``records`` (oldest first); of a run that was repeated the newest record counts.
 
     Where one name stands for several checkpoints or studies with the same seed, the first digits of a hash stand
@@ -110,30 +111,30 @@ def groups(records: Sequence[dict[str, Any]]) -> list[Group]:
     keys = [(*_key(record), own) for record, own in zip(records, data, strict=True)]
     meant: dict[tuple[str, ...], set[str]] = {}
     for key, record in zip(keys, records, strict=True):
-        meant.setdefault((*key, record["name"], str(record["seed"])), set()).add(_digest(record))
+        meant.setdefault((*key, record.name, str(record.seed)), set()).add(_digest(record))
     ambiguous = {where[:-1] for where, digests in meant.items() if len(digests) > 1}
     several = Counter(key[:3] for key in set(keys))
     found: dict[tuple[str, ...], Group] = {}
     for key, record in zip(keys, records, strict=True):
-        name = record["name"]
+        name = record.name
         label = f"{name} #{_digest(record)}" if (*key, name) in ambiguous else name
-        where = f"{textwrap.shorten(record['data']['name'], 40)} {key[3]}" if several[key[:3]] > 1 else ""
-        found.setdefault(key, Group(*key[:3], where)).runs.setdefault(label, {})[record["seed"]] = record
+        where = f"{textwrap.shorten(record.data['name'], 40)} {key[3]}" if several[key[:3]] > 1 else ""
+        found.setdefault(key, Group(*key[:3], where)).runs.setdefault(label, {})[record.seed] = record
     return sorted(found.values(), key=lambda group: (group.scale != "paper", group.title))
 
 
-def _data_sets(records: Sequence[dict[str, Any]]) -> list[str]:
+def _data_sets(records: Sequence[Result]) -> list[str]:
     """On which data each record is: the beginning of its fingerprint.
 
     The demo draws a world for each seed. Data sets of one name and number of files, each of one seed and no seed with
     two, are such draws and one to compare on. A table's driver names the study of a record: its seeds share their data.
     """
-    families = [(*_key(r), r["data"]["name"], r["data"]["files"], bool(r.get("study"))) for r in records]
+    families = [(*_key(r), r.data["name"], r.data["files"], bool(r.study)) for r in records]
     drawn: dict[tuple[Any, ...], set[tuple[int, str]]] = {}
     for family, record in zip(families, records, strict=True):
-        drawn.setdefault(family, set()).add((record["seed"], _fingerprint(record)))
+        drawn.setdefault(family, set()).add((record.seed, _fingerprint(record)))
 
-    def own(family: tuple[Any, ...], record: dict[str, Any]) -> str:
+    def own(family: tuple[Any, ...], record: Result) -> str:
         pairs = drawn[family]
         seeds, prints = ({pair[side] for pair in pairs} for side in (0, 1))
         one_a_seed = not family[-1] and len(pairs) == len(seeds) == len(prints) > 1
@@ -142,16 +143,16 @@ def _data_sets(records: Sequence[dict[str, Any]]) -> list[str]:
     return [own(family, record) for family, record in zip(families, records, strict=True)]
 
 
-def _fingerprint(record: dict[str, Any]) -> str:
-    return record["data"]["annotations_sha256"][:6]
+def _fingerprint(record: Result) -> str:
+    return record.data["annotations_sha256"][:6]
 
 
-def _key(record: dict[str, Any]) -> tuple[str, str, str]:
-    return record["benchmark"], record["protocol"], record["scale"]
+def _key(record: Result) -> tuple[str, str, str]:
+    return record.benchmark, record.protocol, record.scale
 
 
-def _digest(record: dict[str, Any]) -> str:
-    return (record.get("study") or str(record["checkpoint"].get("sha256", "")))[:4]
+def _digest(record: Result) -> str:
+    return (record.study or str(record.checkpoint.get("sha256", "")))[:4]
 
 
 def shown(value: float | None, digits: int = 2) -> str:

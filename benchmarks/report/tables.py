@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from benchmarks.core.result import Result
 from benchmarks.report.markup import Markup, join, tag
 from benchmarks.report.numbers import Group, all_tables
 from benchmarks.tables import paper
@@ -20,9 +21,9 @@ VERDICTS = (
 )
 
 
-def section(records: Sequence[dict[str, Any]], groups: Sequence[Group]) -> Markup | None:
+def section(records: Sequence[Result], groups: Sequence[Group]) -> Markup | None:
     """Every table of the paper that ``records`` have something to say about; those of scale mini by their groups."""
-    full = [record for record in records if record["scale"] == "paper"]
+    full = [record for record in records if record.scale == "paper"]
     blocks = []
     for table in all_tables():
         against, mini = paper.lines(table, full), []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from benchmarks.tables.paper import Column, Cost, Row, Table
 
@@ -12,11 +14,15 @@ K = "20"
 
 @dataclass(frozen=True)
 class Setting:
-    """One cell of the paper: a name, what it replaces in the pretraining's configuration, and the paper's top-1."""
+    """One cell of the paper: a name, what it replaces in the pretraining's configuration, and the paper's top-1.
+
+    ``means`` is all that its table varies, replaced or not: a run with these values is of this cell.
+    """
 
     name: str
     overrides: tuple[str, ...]
     paper: float
+    means: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,6 @@ def ablation(
         flags=flags,
         costs={"": Cost(224, "FLSL's README: 300 epochs in 3.5 days on 8 cards; a third of it")},
         mini_minutes=0.8,
-        settings=frozenset(setting.name for setting in (*settings, *mini)),
+        settings=tuple((setting.name, setting.means) for setting in (*settings, *mini)),
     )
     return Ablation(table, settings, mini)

@@ -1,143 +1,164 @@
-"""The command line that the tables share, and how to write one down again."""
+"""The whole of ``tools/tableN.py``: a task's jobs, run and put beside the paper's numbers."""
 
 from __future__ import annotations
 
 import argparse
-import os
-import shlex
+import dataclasses
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from benchmarks.core import settings as of_settings
+from benchmarks.core.command import add_origin_flags, add_run_flags, alone, draw, models, named, request
+from benchmarks.core.job import Job, recorded
+from benchmarks.core.model import Model
+from benchmarks.core.result import Result, read_results
+from benchmarks.core.runner import Entry, chosen, expand, listing, run_missing, work
+from benchmarks.core.task import Task
 from benchmarks.errors import InputError, command_parser
-from benchmarks.tables.benchmark import Benchmark, Launch
-from benchmarks.tables.launchers import Slurm, visible_gpus
-from benchmarks.tables.render import SUFFIXES
+from benchmarks.files import write_json, write_text
+from benchmarks.processes import leave
+from benchmarks.tables.ablation import Ablation
+from benchmarks.tables.paper import Table, architecture_name
+from benchmarks.tables.render import SUFFIXES, Sheet, render, sheet
 
 ENGINES = ("mmdet", "detectron2")
 
 
-def table_parser(benchmark: Benchmark, doc: str, example: str) -> argparse.ArgumentParser:
-    """A parser with the arguments of every table, then the benchmark's own."""
-    engines = benchmark.engines
-    parser = command_parser(doc, example)
-    parser.add_argument(
-        "--checkpoint",
-        action="append",
-        required=benchmark.takes_checkpoints,
-        default=[],
-        metavar="NAME=PATH",
-        help="repeat it",
-    )
-    parser.add_argument("--data-root", required=True, help="folder with the data sets in their own layouts")
-    parser.add_argument("--out", required=True, help="records, tables, pictures, logs and everything else go there")
-    parser.add_argument("--scale", choices=("paper", "mini"), default="paper")
-    parser.add_argument(
-        "--engine",
-        choices=engines or ENGINES,
-        default=engines[0] if engines else None,
-        help="default: %(default)s" if engines else "for all tables alike; this one needs none",
-    )
-    parser.add_argument("--launcher", choices=("none", "torchrun", "slurm"), default="none")
-    beside = "jobs side by side, one a GPU"
-    if benchmark.shared_by != "nobody":
-        beside = f"launcher none: {beside}; torchrun and slurm: processes of a job on each machine, one a GPU"
-    parser.add_argument("--gpus", type=int, default=1, help=f"{beside} (default: 1)")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="one run each (default: 0)")
-    parser.add_argument("--heads", type=int, help="attention heads, where a foreign checkpoint does not say")
-    if not engines:  # an engine takes the GPU by itself
-        parser.add_argument("--device", default="auto", help="cpu or cuda; default: cuda where there is one")
-    parser.add_argument("--dry-run", action="store_true", help="check everything, list the jobs and stop")
-    parser.add_argument("--json", metavar="FILE", help="write the records to this file as well")
-    parser.add_argument("--format", choices=tuple(SUFFIXES), default="text", help="of the table (default: text)")
-    parser.add_argument("--job", metavar="HASH", help="do this one of the jobs, in this process; --dry-run lists them")
-    group = parser.add_argument_group("several machines, SLURM")
-    group.add_argument("--nodes", type=int, default=1, help="machines a job (default: 1)")
-    group.add_argument(
-        "--rdzv-endpoint", metavar="HOST:PORT", help="torchrun on several machines: start the same command on each"
-    )
-    for name, value in vars(Slurm()).items():
-        kind = str if value is None else type(value)
-        group.add_argument(f"--slurm-{name.replace('_', '-')}", type=kind, default=value, help=f"default: {value}")
-    benchmark.flags(parser)
-    return parser
+@dataclass(frozen=True)
+class TableCommand:
+    """A table, the task that fills it, and what is its own.
 
+    ``variant`` is the flag, its value in the settings and its help; ``more`` gives tables beyond the paper's.
+    """
 
-def check_launch(args: argparse.Namespace, benchmark: Benchmark) -> Launch:
-    """How each job is to be started; :class:`InputError` for combinations that make no sense."""
-    if args.gpus < 1 or args.nodes < 1:
-        raise InputError(f"--gpus is {args.gpus} and --nodes {args.nodes}: give numbers of 1 or more")
-    if args.nodes > 1 and args.launcher == "none":
-        raise InputError("--nodes takes --launcher torchrun or slurm")
-    if args.nodes > 1 and args.launcher == "torchrun" and not args.rdzv_endpoint:
-        raise InputError("--nodes with torchrun takes --rdzv-endpoint HOST:PORT, the same on every machine")
-    if args.nodes > 1 and benchmark.shared_by != "processes":
-        raise InputError("a job of this table is one machine's: leave --nodes out")
-    if side_by_side(args, benchmark) > len(gpus := visible_gpus()) > 0:
-        raise InputError(f"--gpus {args.gpus}, but torch finds {len(gpus)} here: give that many at most")
-    if benchmark.shared_by == "nobody" or args.launcher == "none":
-        return Launch()
-    # A SLURM job is one task a machine, which starts the processes there.
-    several = args.launcher == "torchrun" or args.gpus * args.nodes > 1
-    return Launch("torchrun", args.gpus, args.nodes) if several else Launch()
+    table: Table
+    task: Task[Any, Any]
+    doc: str
+    example: str
+    engines: Sequence[str] = ()
+    variant: tuple[str, str, str] | None = None
+    ablation: Ablation | None = None
+    more: Callable[[Table, Sequence[Result]], list[Sheet]] = lambda table, results: []
 
-
-def side_by_side(args: argparse.Namespace, benchmark: Benchmark) -> int:
-    """How many jobs run here at once."""
-    return args.gpus if args.launcher == "none" or benchmark.shared_by == "nobody" else 1
-
-
-def slurm_of(args: argparse.Namespace) -> Slurm:
-    """What the ``--slurm-...`` flags ask for."""
-    return Slurm(**{name: getattr(args, f"slurm_{name}") for name in vars(Slurm())})
-
-
-def arguments_for(parser: argparse.ArgumentParser, args: argparse.Namespace, changes: Mapping[str, Any]) -> list[str]:
-    """A command line that parses to ``args`` with ``changes``; defaults are left out."""
-    found: list[str] = []
-    for action in parser._actions:
-        value = changes.get(action.dest, getattr(args, action.dest, None))
-        if not action.option_strings or action.dest == "help" or value == action.default:
-            continue
-        flag = action.option_strings[0]
-        if isinstance(action, argparse._StoreTrueAction):
-            found.append(flag)
-        elif isinstance(action, argparse._AppendAction):
-            found += [part for one in value for part in (flag, str(one))]
-        elif isinstance(value, list | tuple):
-            found += [flag, *map(str, value)]
+    def parser(self) -> argparse.ArgumentParser:
+        """The arguments of every table, then the task's own."""
+        parser = command_parser(self.doc, self.example)
+        parser.add_argument(
+            "--checkpoint", action="append", required=self.ablation is None, default=[],
+            metavar="NAME=PATH[,method=...,epochs=...,data=...]", help="repeat it",
+        )  # fmt: skip
+        add_run_flags(parser)
+        parser.add_argument("--format", choices=tuple(SUFFIXES), default="text", help="of the table (default: text)")
+        text = f"default: {self.engines[0]}" if self.engines else "for all tables alike; this one needs none"
+        parser.add_argument("--engine", choices=self.engines or ENGINES, default=None, help=text)
+        if self.ablation is None:
+            taken = [field.name for field in of_settings.fields_with_help(type(self.task.settings("paper")))]
+            add_origin_flags(parser, taken)
+            of_settings.add_flags(parser, {scale: self.task.settings(scale) for scale in ("paper", "mini")})
         else:
-            found += [flag, str(value)]
-    return found
+            parser.add_argument("--settings", nargs="+", help="run these only; default: all of the table")
+            parser.add_argument("--epochs", type=int, help="of pretraining; default: the scale's own (paper: 100)")
+        if self.variant:
+            parser.add_argument(self.variant[0], dest="variant", action="store_true", help=self.variant[2])
+        return parser
+
+    def entries(self, args: argparse.Namespace) -> list[Entry]:
+        """What to judge: each checkpoint, or each setting of an ablation."""
+        given = models(named(args.checkpoint), args)
+        if self.ablation:
+            return _settings(self.ablation, self.task, args, given)
+        settings = of_settings.from_flags(args, self.task.settings(args.scale))
+        own = {"engine": args.engine or self.engines[0]} if "engine" in vars(settings) else {}
+        if self.variant and args.variant:
+            own["variant"] = self.variant[1]
+        settings = dataclasses.replace(settings, **own)
+        return [Entry(name, model, settings) for name, model in given.items()]
+
+    def run(self) -> int:
+        """Parse, plan, run, render. Returns the exit code."""
+        args = self.parser().parse_args()
+        self._say_what_is_idle(args)
+        out = Path(args.out)
+        wanted = request(self.task, self.entries(args), args)
+        jobs, data = expand(wanted)
+        if args.job:
+            try:
+                job = chosen(jobs, args.job)
+                job.write(out)
+                if work(job, out) is None:
+                    print(f"done already: {recorded(out).get(job.hash, job.label)}")
+                return 0
+            finally:
+                leave()
+        if args.dry_run:
+            costs = {job: self._cost(job, wanted.entries) for job in jobs}
+            print("\n".join(self.task.describe(data, wanted.entries[0].settings)))
+            print("\n".join(listing(jobs, out, {job: alone(job) for job in jobs}, costs)))
+            return 0
+        failures = run_missing(wanted, jobs, out)
+        results = read_results(out / "records")
+        fault = draw(wanted, jobs, data, out)
+        if fault:
+            print(fault, file=sys.stderr)
+        pages = {page.stem: render(page, args.format) for page in self.sheets(results)}
+        for stem, text in pages.items():
+            write_text(out / f"{stem}.{SUFFIXES[args.format]}", text + "\n")
+        print("\n\n".join(pages.values()))
+        print(f"records: {out / 'records'}   pictures: {out / 'pictures'}   logs: {out / 'logs'}", file=sys.stderr)
+        if args.json:
+            write_json(args.json, [result.to_dict() for result in results])
+        return report_failures(failures, jobs, out) or (1 if fault else 0)
+
+    def sheets(self, results: Sequence[Result]) -> list[Sheet]:
+        """The tables; the paper's first."""
+        return [sheet(self.table, results), *self.more(self.table, results)]
+
+    def _cost(self, job: Job, entries: Sequence[Entry]) -> str:
+        model = next((entry.model for entry in entries if job.name.startswith(entry.name)), None)
+        backbone = architecture_name(model.card.to_dict()["architecture"]) if model else "ViT-S/16"
+        return self.table.cost(job.scale, backbone)
+
+    def _say_what_is_idle(self, args: argparse.Namespace) -> None:
+        """An option that every table has and that changes nothing in this one is said to."""
+        if args.engine and not self.engines:
+            print(f"note: no engine takes part here: --engine {args.engine} changes nothing", file=sys.stderr)
+        if args.seeds != [0] and not self.task.seeded:
+            print("note: no chance takes part here: --seeds changes nothing", file=sys.stderr)
 
 
-def script() -> str:
-    """The tool that is running, as one would type it here."""
-    path = os.path.abspath(sys.modules["__main__"].__file__ or sys.argv[0])
-    near = os.path.relpath(path)
-    return path if near.startswith("..") else near
+def report_failures(failures: Mapping[Job, str], jobs: Sequence[Job], out: Path) -> int:
+    """Say what failed; 1 if anything did."""
+    for job, error in failures.items():
+        print(f"failed: {job.label}: {error} (log: {out / 'logs' / job.label}.log)", file=sys.stderr)
+    if failures:
+        print(f"{len(failures)} of {len(jobs)} jobs failed; the same command runs them again", file=sys.stderr)
+    return 1 if failures else 0
 
 
-def shown(command: list[str]) -> str:
-    """A command line that can be pasted."""
-    return shlex.join(["python", *command])
-
-
-def named(entries: list[str], flag: str = "--checkpoint") -> dict[str, str]:
-    """``NAME=PATH`` entries as a dictionary; names become parts of file names."""
-    found: dict[str, str] = {}
-    for entry in entries:
-        name, equals, path = entry.partition("=")
-        if not equals or not path or not name or not name.replace("-", "").replace("_", "").replace(".", "").isalnum():
-            raise InputError(f"{flag} {entry} is not NAME=PATH with a name of letters, digits, - _ and .")
-        if name in found:
-            raise InputError(f"{flag} names {name} twice: choose another name for one of them")
-        found[name] = path
-    return found
-
-
-def chosen_device(name: str) -> str:
-    """``auto`` as what torch finds."""
-    import torch
-
-    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+def _settings(
+    ablation: Ablation, task: Task[Any, Any], args: argparse.Namespace, given: Mapping[str, Model]
+) -> list[Entry]:
+    """An entry for each setting; it pretrains, unless it was given a checkpoint."""
+    cells = {setting.name: setting for setting in ablation.at(args.scale)}
+    for name in (*(args.settings or ()), *given):
+        if name not in cells:
+            raise InputError(
+                f"{name} is no setting of Table {ablation.table.number} at scale {args.scale}: {', '.join(cells)}"
+            )
+    entries = []
+    for name in args.settings or cells:
+        usual = task.settings(args.scale)
+        own = dataclasses.replace(usual.pretraining, overrides=cells[name].overrides)
+        if args.epochs is not None:
+            if args.epochs < 1:
+                raise InputError(f"--epochs {args.epochs}: give 1 or more")
+            own = dataclasses.replace(own, epochs=args.epochs)
+        model = given.get(name)
+        protocol = usual.protocol
+        if model is not None:  # the published program knows patch 16 only
+            protocol = "official" if model.patch_size == 16 else "corrected"
+        entries.append(Entry(name, model, dataclasses.replace(usual, pretraining=own, protocol=protocol)))
+    return entries

@@ -9,10 +9,9 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import Any
 
-from benchmarks.records import record_path
+from benchmarks.core.result import Result
 
 #: Half of the last digit that the paper prints.
 ROUNDING = 0.05
@@ -22,24 +21,24 @@ Numbers = tuple[float | None, ...]
 
 @dataclass(frozen=True)
 class Column:
-    """One metric: its heading, where it is in a record's ``metrics``, and the factor that makes it the paper's unit."""
+    """One metric: its heading, where it is in a result's ``metrics``, and the factor that makes it the paper's unit."""
 
     heading: str
     keys: tuple[str, ...]
     factor: float = 1.0
 
-    def value(self, record: Mapping[str, Any]) -> float | None:
-        """The number in a record, in the paper's unit."""
-        found: Any = record["metrics"]
+    def value(self, result: Result) -> float | None:
+        """The number in a result, in the paper's unit."""
+        found: Any = result.metrics
         for key in self.keys:
             found = found.get(key)
             if found is None:
                 return None
         return self.factor * found
 
-    def interval(self, record: Mapping[str, Any]) -> tuple[float, float] | None:
-        """The bootstrap interval in a record, in the paper's unit."""
-        found = record.get("interval", {}).get("values", {}).get("/".join(self.keys))
+    def interval(self, result: Result) -> tuple[float, float] | None:
+        """The bootstrap interval in a result, in the paper's unit."""
+        found = result.interval.get("values", {}).get("/".join(self.keys))
         return None if found is None else (self.factor * found[0], self.factor * found[1])
 
 
@@ -47,13 +46,15 @@ class Column:
 class Row:
     """One line of the paper; None where it prints a dash. ``flag`` says what is odd about it."""
 
-    method: str  # as checkpoint cards name it, without regard to case
+    method: str  # without regard to case
     backbone: str
     values: Numbers
     flag: str = ""
     printed: str = ""  # the paper's own name for it, where that is another
     details: str = ""  # what else the paper prints in this line
-    setting: str = ""  # of an ablation: which records are of this line, by their ``run``
+    epochs: int | None = None  # of pretraining, where the paper prints them
+    data: str = ""  # of pretraining, where the paper prints it
+    setting: str = ""  # of an ablation: which results are of this line
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,10 @@ class Table:
     costs: Mapping[str, Cost] = field(default_factory=dict)  # by backbone; "" is for any other
     mini_minutes: float = 1.0  # of a job at scale mini on one core
     reported: str = "paper"  # whose numbers the rows are
-    compares: Callable[[Mapping[str, Any]], bool] = lambda record: True  # may this record be held against a row?
-    settings: frozenset[str] = frozenset()  # of an ablation: the names of its settings at every scale
+    compares: Callable[[Result], bool] = lambda result: True  # may this result be held against a row?
+    tasks: tuple[str, ...] = ()  # those whose results stand in it; empty: of its benchmark, all
+    #: Of an ablation: the name of each setting at each scale, and the configuration that makes a run one of them.
+    settings: tuple[tuple[str, Mapping[str, Any]], ...] = ()
 
     @property
     def stem(self) -> str:
@@ -112,6 +115,7 @@ class Line:
     spread: Numbers = ()  # sample standard deviation over seeds; empty where there is one run
     intervals: tuple[tuple[float, float] | None, ...] = ()  # of the only run
     records: tuple[str, ...] = ()  # files, relative to the folder above ``records``
+    mine: tuple[Result, ...] = ()
 
     @property
     def differences(self) -> Numbers:
@@ -120,13 +124,13 @@ class Line:
         return tuple(None if None in (paper, ours) else ours - paper for paper, ours in pairs)
 
 
-def lines(table: Table, records: Sequence[Mapping[str, Any]]) -> list[Line]:
+def lines(table: Table, results: Sequence[Result]) -> list[Line]:
     """Every row of the paper, with our runs of that method and backbone beside it, then our other runs.
 
     Only runs of scale ``paper`` are held against the paper. Seeds of one study are averaged; of a seed that was
-    run again the newest record counts (``records`` are oldest first).
+    run again the newest record counts (``results`` are oldest first).
     """
-    groups = _groups(table, records)
+    groups = _groups(table, results)
     names: dict[tuple[str, ...], set[str]] = {}
     for scale, name, protocol, study, _ in groups:
         names.setdefault((scale, name, protocol), set()).add(study)
@@ -136,21 +140,24 @@ def lines(table: Table, records: Sequence[Mapping[str, Any]]) -> list[Line]:
         members = groups[key]
         # Two studies of one name differ in options or data alone: the hash tells them apart.
         name += f" #{study[:4]}" if len(names[scale, name, protocol]) > 1 else ""
-        columns = [[column.value(record) for record in members] for column in table.columns]
-        ours = tuple(None if None in values else statistics.fmean(values) for values in columns)
-        spread = tuple(None if None in values else statistics.stdev(values) for values in columns if len(values) > 1)
-        single = members[0] if len(members) == 1 else {}
-        common = {
-            "spread": spread,
-            "intervals": tuple(column.interval(single) for column in table.columns) if single else (),
-            "records": tuple(str(record_path(PurePosixPath("records"), r)) for r in members if r.get("job")),
-        }
+        columns = [[column.value(result) for result in members] for column in table.columns]
+        ours = tuple(_mean(values) for values in columns)
+        spread = tuple(_stdev(values) for values in columns if len(values) > 1)
+        single = members[0] if len(members) == 1 else None
+        intervals = tuple(column.interval(single) for column in table.columns) if single else ()
+        files = tuple(f"records/{result.path}" for result in members if result.job)
+        paper, verdict, note, backbone = nothing, "not in the paper", _unattributed(table, members[0]), ""
+        if scale != "paper":
+            verdict, note = "mini: no reproduction", ""
         if row:
-            verdict = _verdict(table, row.values, ours)
-            label = name if row.setting else f"{row.printed or row.method} ({name})"
-            return Line(label, row.backbone, scale, len(members), row.values, ours, verdict, row.flag, **common)
-        verdict = "not in the paper" if scale == "paper" else "mini: no reproduction"
-        return Line(name, backbone_name(members[0]), scale, len(members), nothing, ours, verdict, **common)
+            paper, verdict, note, backbone = row.values, _verdict(table, row.values, ours), row.flag, row.backbone
+            whose = members[0].whose
+            note = "; ".join(part for part in (note, "method on your word" if whose.source == "user" else "") if part)
+            name = name if row.setting else f"{row.printed or row.method} ({name})"
+        return Line(
+            name, backbone or backbone_name(members[0]), scale, len(members), paper, ours, verdict, note, spread,
+            intervals, files, tuple(members),
+        )  # fmt: skip
 
     nothing = (None,) * len(table.columns)
     found, used = [], set()
@@ -164,31 +171,60 @@ def lines(table: Table, records: Sequence[Mapping[str, Any]]) -> list[Line]:
     return found + [line(key, None) for key in groups if key not in used]
 
 
-def _groups(table: Table, records: Sequence[Mapping[str, Any]]) -> dict[tuple[str, ...], list[Mapping[str, Any]]]:
-    """(scale, name, protocol, study, checkpoint) -> a record for each seed.
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known and len(known) == len(values) else None
+
+
+def _stdev(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.stdev(known) if len(known) == len(values) else None
+
+
+def _groups(table: Table, results: Sequence[Result]) -> dict[tuple[str, ...], list[Result]]:
+    """(scale, name, protocol, study, checkpoint) -> a result for each seed.
 
     In an ablation every seed has a checkpoint of its own.
     """
-    seeds: dict[tuple[str, ...], dict[int, Mapping[str, Any]]] = {}
-    for record in records:
-        if record["benchmark"] == table.benchmark and _belongs(table, record):
-            checkpoint = "" if record.get("run", {}).get("setting") else record["checkpoint"]["sha256"]
-            key = (record["scale"], record["name"], record.get("protocol", ""), record.get("study", ""), checkpoint)
-            seeds.setdefault(key, {})[record["seed"]] = record
+    seeds: dict[tuple[str, ...], dict[int, Result]] = {}
+    for result in results:
+        if result.benchmark == table.benchmark and _belongs(table, result):
+            checkpoint = "" if table.settings else result.checkpoint["sha256"]
+            key = (result.scale, setting_of(table, result) or result.name, result.protocol, result.study, checkpoint)
+            seeds.setdefault(key, {})[result.seed] = result
     return {key: [members[seed] for seed in sorted(members)] for key, members in seeds.items()}
 
 
-def _belongs(table: Table, record: Mapping[str, Any]) -> bool:
-    """Two ablations share a benchmark: a record says which table its setting is of; one of version 1 did not yet."""
-    if not table.settings:
-        return True
-    run = record.get("run", {})
-    return run["table"] == table.number if "table" in run else run.get("setting") in table.settings
+def _belongs(table: Table, result: Result) -> bool:
+    if table.settings:
+        return setting_of(table, result) is not None
+    return not table.tasks or not result.task or result.task in table.tasks
 
 
-def backbone_name(record: Mapping[str, Any]) -> str:
-    """What the paper would call the network of a record's checkpoint, such as ``ViT-S/16`` or ``RN50``."""
-    return architecture_name(record["checkpoint"]["card"]["architecture"])
+def setting_of(table: Table, result: Result) -> str | None:
+    """Which of an ablation's settings a result is of, by the configuration that was pretrained with.
+
+    Two tables may share a run. A record of version 1 or 2 has the setting's name instead, perhaps with the table's.
+    """
+    run = result.run
+    if "pretraining" not in run:
+        named = run.get("setting")
+        known = any(name == named for name, _ in table.settings)
+        return named if known and run.get("table", table.number) == table.number else None
+    for name, wanted in table.settings:
+        if all(_at(run["pretraining"], key) == value for key, value in wanted.items()):
+            return name
+    return None
+
+
+def _at(configuration: Mapping[str, Any], key: str) -> Any:
+    section, _, name = key.partition(".")
+    return configuration.get(section, {}).get(name)
+
+
+def backbone_name(result: Result) -> str:
+    """What the paper would call the network of a result's checkpoint, such as ``ViT-S/16`` or ``RN50``."""
+    return architecture_name(result.architecture)
 
 
 def architecture_name(architecture: Mapping[str, Any]) -> str:
@@ -196,17 +232,27 @@ def architecture_name(architecture: Mapping[str, Any]) -> str:
     if architecture.get("kind") == "resnet":
         convolutions = 2 if architecture.get("block") == "basic" else 3
         return f"RN{convolutions * sum(architecture['blocks']) + 2}"
-    sizes = {(192, 12): "Ti", (384, 12): "S", (768, 12): "B", (1024, 24): "L"}
+    if "depth" not in architecture:
+        return f"{architecture.get('name') or architecture['kind']}/{architecture['patch_size']}"
+    sizes = {(192, 12): "Ti", (384, 12): "S", (768, 12): "B", (1024, 24): "L", (1280, 32): "H", (1536, 40): "g"}
     width, depth = architecture["embed_dim"], architecture["depth"]
     return f"ViT-{sizes.get((width, depth), f'{width}x{depth}')}/{architecture['patch_size']}"
 
 
-def _is_of(record: Mapping[str, Any], row: Row, table: Table) -> bool:
+def _is_of(result: Result, row: Row, table: Table) -> bool:
     if row.setting:
-        return record["run"].get("setting") == row.setting
-    # A bare backbone file does not name its method; its card then says whose layout it has.
-    method = record["checkpoint"]["card"]["method"].lower().removesuffix(" layout")
-    return method == row.method.lower() and backbone_name(record) == row.backbone and table.compares(record)
+        return setting_of(table, result) == row.setting
+    same = backbone_name(result) == row.backbone and table.compares(result)
+    return same and result.whose.is_of(row.method, row.epochs, row.data)
+
+
+def _unattributed(table: Table, result: Result) -> str:
+    """Why a run of scale ``paper`` stands beside no row."""
+    if table.settings or any(row.backbone == backbone_name(result) for row in table.rows) is False:
+        return ""
+    if not result.whose.method:
+        return "your checkpoint: no file says whose weights these are; NAME=PATH,method=...,epochs=... does"
+    return f"{result.whose.method}: the paper has no row of this method, backbone, epochs and data"
 
 
 def _verdict(table: Table, paper: Numbers, ours: Numbers) -> str:

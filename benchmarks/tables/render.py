@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.core.result import Result
 from benchmarks.tables.paper import Line, Numbers, Table, lines
 
 #: Format -> what its files end with.
@@ -29,9 +30,9 @@ class Sheet:
     left: int = 1  # columns of words at the beginning; numbers follow
 
 
-def sheet(table: Table, records: Sequence[Mapping[str, Any]]) -> Sheet:
+def sheet(table: Table, results: Sequence[Result]) -> Sheet:
     """The paper's table with our runs: for each its numbers, what we found, and the difference."""
-    body = lines(table, records)
+    body = lines(table, results)
     rows: list[tuple[str, ...] | None] = []
     last_ran = False
     for line in body:

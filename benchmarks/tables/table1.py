@@ -11,7 +11,7 @@ _SECOND_HAND = "second hand: taken over from other papers"
 
 def _row(method: str, backbone: str, epochs: int, values: tuple[float, ...], flag: str = "", printed: str = "") -> Row:
     parameters = "23M" if backbone == "RN50" else "21M"
-    return Row(method, backbone, values, flag, printed, f"{epochs} epochs, {parameters} parameters")
+    return Row(method, backbone, values, flag, printed, f"{epochs} epochs, {parameters} parameters", epochs)
 
 
 TABLE = Table(

@@ -6,7 +6,7 @@ from benchmarks.tables.paper import Column, Cost, Row, Table
 
 
 def _row(method: str, backbone: str, value: float) -> Row:
-    return Row(method, backbone, (value,), printed=f"IN-1k {method}")
+    return Row(method, backbone, (value,), printed=f"IN-1k {method}", data="IN-1k")
 
 
 TABLE = Table(

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.tables import bootstrap
+from benchmarks.core import bootstrap
 from benchmarks.uavdt.scoring import Outcome
 
 

@@ -10,16 +10,16 @@ from typing import Any
 
 from benchmarks.backbones.pyramid import default_taps
 from benchmarks.checkpoints.canonical import read_canonical
+from benchmarks.configs import third_party_configs
 from benchmarks.engines import mmdet as engine
 from benchmarks.errors import InputError
-from benchmarks.files import sha256_of
 from benchmarks.uavdt.dataset import CLASSES, UavdtRoot, write_coco
 from benchmarks.uavdt.evaluation import evaluate
 from benchmarks.uavdt.intervals import interval
 from benchmarks.uavdt.options import Options
 from benchmarks.uavdt.scoring import OFFICIAL_IOU
 
-CONFIGS = Path(__file__).resolve().parents[2] / "third_party_configs" / "mmdet"
+CONFIGS = third_party_configs("mmdet")
 CONFIG = {
     "paper": CONFIGS / "faster_rcnn_vit_fpn_uavdt.py",
     "mini": CONFIGS / "faster_rcnn_vit_fpn_mini.py",
@@ -75,7 +75,6 @@ def run(
         "interval": interval(list(outcomes.at[OFFICIAL_IOU].values())),
         "run": {
             "config": config.name,
-            "config_sha256": sha256_of(config),
             "options": options.as_record(),
             "iterations": iterations,
             "frozen": runner.cfg.model.backbone.frozen,

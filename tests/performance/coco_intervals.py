@@ -18,7 +18,7 @@ import numpy as np
 from pycocotools import mask as rle
 
 from benchmarks.coco import intervals
-from benchmarks.tables import bootstrap
+from benchmarks.core import bootstrap
 
 #: What there is beside scoring: pycocotools' matches gathered, and drawn again.
 MATCHES, INTERVAL = intervals.matches, bootstrap.interval

@@ -26,9 +26,9 @@ import torch
 from PIL import Image, ImageFilter, ImageOps
 from torchvision import transforms
 
+from benchmarks.images import read_rgb
 from pretrain.config import ModelConfig, ViewsConfig
 from pretrain.data import Batch, collate, normalise
-from pretrain.images import open_rgb
 from pretrain.views import ViewMaker
 
 MODE = transforms.InterpolationMode.BICUBIC
@@ -95,7 +95,7 @@ def main() -> None:
         for path, content in zip(paths, pictures(args.images), strict=True):
             path.write_bytes(content)
         began = time.process_time()
-        arrays = [open_rgb(path) for path in paths]
+        arrays = [read_rgb(path) for path in paths]
         decoding = (time.process_time() - began) / args.images
     images = [Image.fromarray(array) for array in arrays]
 

@@ -1,0 +1,106 @@
+"""The identity of a data set: the content of its annotations, the names and sizes of its images, and nothing else.
+
+Reading half a million files to hash them takes minutes, so a hash is kept by path, size and time of change in a file
+under ``$XDG_CACHE_HOME/flsl-benchmarks`` (``FLSL_CACHE`` names another folder). What a data set does not list, such as
+an archive left beside it, takes no part; nor does where it lies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.files import sha256_of, write_text
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """A data set's folder name (for people), how many files it lists, and two SHA-256.
+
+    ``annotations_sha256`` is over the annotation files' names and content, ``images_sha256`` over the names and sizes
+    (bytes) of the images that are listed.
+    """
+
+    name: str
+    files: int
+    annotations_sha256: str
+    images_sha256: str = ""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides: everything but the name."""
+        return {key: value for key, value in asdict(self).items() if key != "name"}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON data."""
+        return asdict(self)
+
+
+def cache_folder() -> Path:
+    """Where what can be computed again is kept."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("FLSL_CACHE") or Path(base) / "flsl-benchmarks")
+
+
+def fingerprint(
+    root: Path, annotations: Iterable[Path], images: Iterable[Path], content: Iterable[str] = ()
+) -> Fingerprint:
+    """The identity of the data set at ``root`` from its annotation files and its listed images.
+
+    ``content`` is for annotations that were read already: what they say, a line each, in an order of its own.
+    """
+    marks, kept = [f"{line}\n" for line in content], ContentHashes(root)
+    for path in sorted(set(annotations)):
+        marks.append(f"{path.relative_to(root).as_posix()} {kept.sha256(path)}\n")
+    kept.save()
+    listed = sorted({(_name(path, root), path) for path in images})
+    sizes = hashlib.sha256()
+    for name, path in listed:
+        sizes.update(f"{name} {path.stat().st_size}\n".encode())
+    text = hashlib.sha256("".join(marks).encode()).hexdigest()
+    return Fingerprint(root.name, len(marks) + len(listed), text, sizes.hexdigest())
+
+
+def _name(path: Path, root: Path) -> str:
+    """Below ``root`` as seen from there; elsewhere, where an annotation file gave an absolute path, the file's own."""
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+
+
+class ContentHashes:
+    """SHA-256 of files below one folder, kept between commands by size and time of change."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        name = hashlib.sha256(str(self.root).encode()).hexdigest()[:16]
+        self.path = cache_folder() / "hashes" / f"{name}.json"
+        self.changed = False
+        self.known: dict[str, list[Any]] = {}
+        with contextlib.suppress(OSError, ValueError):
+            found = json.loads(self.path.read_text(encoding="utf-8"))
+            self.known = found if isinstance(found, dict) else {}
+
+    def sha256(self, path: Path) -> str:
+        """The file's hash; read again only where its size or time is another."""
+        about = path.stat()
+        mark = [about.st_size, about.st_mtime_ns, about.st_ino]
+        name = str(path)
+        entry = self.known.get(name)
+        if isinstance(entry, list) and len(entry) == 4 and entry[:3] == mark:
+            return str(entry[3])
+        digest = sha256_of(path)
+        self.known[name] = [*mark, digest]
+        self.changed = True
+        return digest
+
+    def save(self) -> None:
+        """Keep what is new. A place that cannot be written costs time, not the result."""
+        if self.changed:
+            with contextlib.suppress(OSError):
+                write_text(self.path, json.dumps(self.known))
+            self.changed = False
