@@ -59,6 +59,11 @@ def no_gpu() -> str:
     return f"torch {torch.__version__} finds no GPU"
 
 
+def hide_gpus() -> None:
+    """From here on no GPU is seen, by this process and those that it starts. Before torch has looked for one."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
 _said: set[str] = set()
 
 

@@ -101,9 +101,8 @@ def test_what_was_taken_and_what_not_is_said(tmp_path):
 
 def test_a_stranger_inside_of_the_branch_is_refused(tmp_path):
     """Nothing is dropped without a reason: outside of the prefix is one, inside of it is none."""
-    tensors = dict(vit().state_dict())
-    torch.save({"a": {"b." + name: t for name, t in tensors.items()} | {"b.blocks.0.adapter.weight": torch.ones(2)}},
-               tmp_path / "x.pth")  # fmt: skip
+    tensors = dict(vit().state_dict()) | {"blocks.0.adapter.weight": torch.ones(2)}
+    torch.save({"a": under("module.b.", tensors)}, tmp_path / "x.pth")
     with pytest.raises(InputError, match="adapter"):
         convert_in_memory(tmp_path / "x.pth", 6)
 

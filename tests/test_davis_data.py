@@ -151,6 +151,12 @@ def test_a_zero_explains_itself(davis, capsys):
     assert "note: square: the first mask lacks object 1 of 1..2" in capsys.readouterr().err
 
 
+def test_an_object_that_appears_later_is_said(davis, capsys):
+    rewrite(lambda mask: np.where(np.arange(160) > 150, 4, mask).astype(np.uint8), masks_of(davis)[3:])
+    evaluate(davis, predictions(davis, lambda mask: (mask == 1).astype(np.uint8)))
+    assert "object 4 appears after the first mask: it is neither followed nor scored" in capsys.readouterr().err
+
+
 def test_numbers_in_names_are_numbers(tmp_path):
     names = ["frame10.jpg", "frame2.jpg", "frame1.jpg"]
     assert [path.name for path in in_order(tmp_path / name for name in names)] == names[::-1]

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from benchmarks.davis import propagation
 from benchmarks.davis.propagation import propagate_labels
-from benchmarks.davis.protocol import CRW, DINO
+from benchmarks.davis.protocol import CRW, DINO, PROTOCOLS
 from benchmarks.davis.threads import spread
 
 
@@ -24,13 +24,21 @@ def dense(target, features, labels, protocol):
     )
     down, across = (rows[:, None] - rows).abs(), (columns[:, None] - columns).abs()
     radius = protocol.radius or height + width
-    near = (down <= radius) & (across <= radius) if protocol.window == "square" else down**2 + across**2 < radius**2
+    near = {
+        "square": (down <= radius) & (across <= radius),
+        "disk": down**2 + across**2 < radius**2,
+        "closed disk": (down**2 + across**2).double().sqrt() <= radius,
+    }[protocol.window]
     near = near.expand(len(features), -1, -1).clone()
     near[0] |= not protocol.window_on_first
     cosine = torch.einsum("nkd,qd->nkq", features.flatten(1, 2), target.flatten(0, 1))
     cosine, near = cosine.flatten(0, 1), near.flatten(0, 1)
     k = min(protocol.topk, len(cosine))
-    if protocol.keep_ties:
+    if protocol.ties_of == "similarities":
+        cosine = cosine.masked_fill(~near, -torch.inf)
+        least = cosine.topk(k, dim=0).values[-1]
+        affinity = (cosine.masked_fill(cosine < least, -torch.inf) / protocol.temperature).softmax(0)
+    elif protocol.keep_ties:
         affinity = torch.exp(cosine / protocol.temperature) * near
         affinity[affinity < affinity.topk(k, dim=0).values[-1]] = 0
         affinity = affinity / affinity.sum(0)
@@ -118,6 +126,19 @@ def test_the_five_nearest_are_of_all_frames_together():
     weights = torch.exp(cosines / 0.1) * (cosines >= 0.5)
     ours = propagate_labels(target, features, labels, DINO).flatten()
     assert torch.allclose(ours, weights / weights.sum(), atol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("alike", [0, 2])
+@pytest.mark.parametrize("name", ["dinov3-m", "siammae"])
+def test_every_protocol_equals_its_dense_formula(name, seed, alike):
+    protocol = dataclasses.replace(PROTOCOLS[name], radius=[PROTOCOLS[name].radius, 3, 5, 1][seed])
+    height, width = SIZES[seed]
+    target, features, labels = random_case(seed, height, width, 4, alike=alike)
+    if alike and not protocol.keep_ties:
+        labels = labels[:1, :, :1, :1].expand_as(labels)  # which of many equal ones count is nobody's rule
+    ours = propagate_labels(target, features, labels, protocol, scratch=1 if seed % 2 else 256)
+    assert torch.allclose(ours, dense(target, features, labels, protocol), atol=2e-6)
 
 
 def numbers_of_threads():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import runpy
 from pathlib import Path
 
 import pytest
 import torch
+from in_process import run_tool
 
 from benchmarks import devices
 from benchmarks.devices import explain, resolve, say_device, usable_device
@@ -80,6 +82,14 @@ def test_it_is_said_once_and_by_the_first_process(monkeypatch, capsys):
     say_device("cpu")
     say_device(torch.device("cpu"))
     assert capsys.readouterr().err == f"device: {explain('cpu')}\n"
+
+
+def test_a_regression_against_stored_values_hides_the_gpus(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    for tier, seen in (("instant", "0"), ("inference", "")):
+        done = run_tool("ci_regression.py", "--tier", tier, "--only", "nothing", "--out", tmp_path)
+        assert done.returncode == 2
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == seen, tier
 
 
 @pytest.mark.parametrize("tool", sorted(path.name for path in (ROOT / "tools").glob("*.py")))

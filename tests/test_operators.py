@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.machinery
 import importlib.util
 import subprocess
 import sys
@@ -233,18 +232,7 @@ def test_without_mmcv_there_are_no_operators(monkeypatch):
     assert NAME not in sys.modules
 
 
-def compiled():
-    """The module of a compiled mmcv, loaded beside what is in use; None where there is none."""
-    mmcv = importlib.util.find_spec("mmcv")
-    spec = importlib.machinery.PathFinder.find_spec(NAME, mmcv.submodule_search_locations)
-    if spec is None:
-        return None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-COMPILED = compiled()
+COMPILED = mmcv_ops.compiled()
 needs_compiled = pytest.mark.skipif(COMPILED is None, reason="mmcv is not compiled here; compiling it takes long")
 
 

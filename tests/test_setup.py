@@ -34,7 +34,7 @@ NAMES |= {
 }
 NAMES |= {"faster_coco_eval": "faster-coco-eval", "tensorboard": "tensorboard"}
 #: Of the tests' helpers, of this project, or of nobody's registry.
-OURS = {"benchmarks", "pretrain", "tools", "third_party_configs", "detectron2"}
+OURS = {"tomllib", "benchmarks", "pretrain", "tools", "third_party_configs", "detectron2"}
 
 
 def named(lines):

@@ -82,4 +82,6 @@ def outcomes(folder: Path, chosen: list[str], alone: bool) -> Iterator[Outcome]:
 
 
 def counted(found: list[Outcome]) -> Counter[str]:
-    return Counter(f"{one.verdict} ({one.detail.split()[0]})" if one.verdict == "equal" else one.verdict for one in found)
+    return Counter(
+        f"{one.verdict} ({one.detail.split()[0]})" if one.verdict == "equal" else one.verdict for one in found
+    )

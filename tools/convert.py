@@ -22,6 +22,7 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="list well-known checkpoints and where they are")
     parser.add_argument("--target", choices=TARGETS, default="canonical", help="layout of the output")
     parser.add_argument("--heads", type=int, help="attention heads, where the file does not tell")
+    parser.add_argument("--architecture", help="timm's name of the network, where a bare file stands for several")
     parser.add_argument("--branch", help="branch of a training file, or dotted keys (default: the method's own)")
     parser.add_argument("--report", help="write the ledger to this file as JSON")
     arguments = parser.parse_args()
@@ -30,7 +31,14 @@ def main() -> int:
         return 0
     if arguments.source is None or arguments.out is None:
         parser.error("SOURCE and --out are needed (or --list)")
-    ledger = convert(arguments.source, arguments.out, arguments.heads, arguments.branch, arguments.target)
+    ledger = convert(
+        arguments.source,
+        arguments.out,
+        arguments.heads,
+        arguments.branch,
+        arguments.target,
+        arguments.architecture,
+    )
     print(ledger.text())
     if arguments.report:
         write_json(arguments.report, ledger.to_dict())

@@ -19,14 +19,18 @@ from benchmarks.errors import InputError
 
 
 def load_backbone(
-    source: Source, drop_path_rate: float = 0.0, heads: int | None = None, branch: str | None = None
+    source: Source,
+    drop_path_rate: float = 0.0,
+    heads: int | None = None,
+    branch: str | None = None,
+    architecture: str | None = None,
 ) -> tuple[HouseViT | HouseResNet | TimmNetwork, Card]:
     """Build the network that a checkpoint describes and load every tensor of it.
 
     A foreign file is converted in memory first, with the checks of :func:`benchmarks.checkpoints.convert.convert`;
-    ``heads`` and ``branch`` are for it; a name is looked up (:mod:`benchmarks.checkpoints.sources`). Returns the
-    module in ``eval`` mode and the card. Raises
-    :class:`InputError` when the file is not usable or when its tensors and its card disagree.
+    ``heads``, ``branch`` and ``architecture`` are for it; a name is looked up (:mod:`benchmarks.checkpoints.sources`).
+    Returns the module in ``eval`` mode and the card. Raises :class:`InputError` when the file is not usable or when
+    its tensors and its card disagree.
     """
     located = locate(source)
     path = located.path
@@ -36,7 +40,7 @@ def load_backbone(
         if branch is not None:
             raise InputError(f"{path} is a canonical checkpoint and has no branches: convert the source file again")
     else:
-        tensors, card, _ = convert_in_memory(located, heads, branch)
+        tensors, card, _ = convert_in_memory(located, heads, branch, architecture)
     module = build(card, drop_path_rate)
     load_exactly(module, dict(tensors), where=str(path))
     return module.eval(), card

@@ -59,17 +59,16 @@ class TimmNetwork(nn.Module):
             return self
         if self.training:
             raise InputError(f"{self.architecture.name} trains at its own size {own} alone, not at {size}")
-        copies = self.__dict__.setdefault("_copies", {})
-        if size not in copies:
-            copies.clear()  # one is kept: tables of positions are small beside it, the weights are not
+        kept, fitted = self.__dict__.get("_copy", (None, None))
+        if kept != size:
             fitted = copy.deepcopy(self)
             fitted.set_input_size(img_size=size)
-            copies[size] = fitted
-        return copies[size]
+            self.__dict__["_copy"] = (size, fitted)  # one is kept; replaced whole, since threads may share a network
+        return fitted
 
     def train(self, mode: bool = True) -> TimmNetwork:
         """As of any module; what was fitted to other sizes is forgotten, since weights may change."""
-        self.__dict__.pop("_copies", None)
+        self.__dict__.pop("_copy", None)
         return super().train(mode)
 
 

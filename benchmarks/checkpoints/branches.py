@@ -21,6 +21,8 @@ from benchmarks.errors import InputError
 
 #: A block of a transformer, as any layout numbers it; chunks of blocks have two numbers.
 BLOCK = re.compile(r"(?:^|.*\.)(?:blocks|layers?|resblocks)\.(?:\d+\.)?(\d+)\.|.*encoder_layer_(\d+)\.")
+#: What makes a network of a given depth: blocks, stages and the patch projection.
+PART = re.compile(r"(?:.*\.)?(?:blocks|layers?\d?|res\d|stages|encoder_layer_\d+|patch_embed\w*|\d+\.\d+)\.")
 #: Words in a prefix, the first that is found decides: copies that no program evaluates; averages over training; key
 #: encoders of contrastive methods, whose programs evaluate the query's.
 ASIDE_WORDS = {"gram", "initial", "reference"}
@@ -52,15 +54,18 @@ class Branch:
         return 1 + max((int(match[1] or match[2]) for match in found if match), default=-1)
 
     def same_network(self, other: Branch) -> bool:
-        """Whether both have the same names and shapes."""
-        return self.tensors.keys() == other.tensors.keys() and all(
-            tensor.shape == other.tensors[name].shape for name, tensor in self.tensors.items()
+        """Whether both are copies of one network: the same blocks and shapes. Heads and mask tokens may differ."""
+        alone = self.tensors.keys() ^ other.tensors.keys()
+        return not any(PART.match(name) for name in alone) and all(
+            self.tensors[name].shape == other.tensors[name].shape for name in self.tensors.keys() & other.tensors.keys()
         )
 
     def same_values(self, other: Branch) -> bool:
         """Whether one is the other under another name."""
-        return self.same_network(other) and all(
-            _same(tensor, other.tensors[name]) for name, tensor in self.tensors.items()
+        return (
+            self.tensors.keys() == other.tensors.keys()
+            and self.same_network(other)
+            and all(_same(tensor, other.tensors[name]) for name, tensor in self.tensors.items())
         )
 
 
@@ -173,7 +178,7 @@ def _branch(flat: list[_Entry], mark: _Entry, prefix: str, layouts: list[tuple[L
     names = {short: ".".join((*entry.path[len(path) :], entry.name)) for short, entry in kept.items()}
     whole = ".".join((*mark.path[len(path) :], mark.name))
     sentinel = mark.clean[len(prefix) :]
-    wrapped = whole.removesuffix(sentinel) if whole.endswith(sentinel) else prefix.rsplit(".", 2)[0]
+    wrapped = whole.removesuffix(sentinel) if whole.endswith(sentinel) else prefix
     tensors = {short: entry.tensor for short, entry in kept.items()}
     return Branch(prefix.rstrip(".") or WHOLE_FILE, path, wrapped, tensors, names, clashes)
 

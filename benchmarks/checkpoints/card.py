@@ -21,7 +21,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 #: Where a fact can come from: read from the file, implied by tensor shapes, looked up under a name (of a method or an
 #: architecture), given on the command line, taken from the programs whose layout the file has although they may not
-#: have made it, or from nowhere. The method itself is ``file`` only where the file has a mark that no other method leaves.
+#: have made it, or from nowhere. The method itself is ``file`` only where the file has a mark that no other leaves.
 PROVENANCES = ("file", "inferred", "table", "user", "layout", "unknown")
 
 

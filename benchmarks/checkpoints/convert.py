@@ -29,6 +29,7 @@ from benchmarks.checkpoints.facts import (
     width_of,
 )
 from benchmarks.checkpoints.formats.family import WRAPPERS, Facts, Family, Finder, Taken
+from benchmarks.checkpoints.formats.timm import name_network
 from benchmarks.checkpoints.ledger import Ledger, make_ledger, one_line
 from benchmarks.checkpoints.names import Tensors
 from benchmarks.checkpoints.positions import rope_periods
@@ -58,13 +59,15 @@ def convert(
     heads: int | None = None,
     branch: str | None = None,
     target: str = "canonical",
+    architecture: str | None = None,
 ) -> Ledger:
     """Convert ``source`` to the canonical checkpoint ``out``, or to the layout of ``target``; return the ledger.
 
     ``heads`` is needed where the file cannot tell; ``branch`` picks another branch than the method's own choice, or
-    names a path of keys. Raises :class:`InputError` when the file is not understood whole: no tensor is guessed
-    or ignored, and nothing is written. For another target (:data:`TARGETS`) the source may be canonical. What is no
-    path is looked up (:mod:`benchmarks.checkpoints.sources`).
+    names a path of keys; ``architecture`` is timm's name of the network, where a bare file stands for several. Raises
+    :class:`InputError` when the file is not understood whole: no tensor is guessed or ignored, and nothing is written.
+    For another target (:data:`TARGETS`) the source may be canonical. What is no path is looked up
+    (:mod:`benchmarks.checkpoints.sources`).
     """
     if target not in TARGETS:
         raise InputError(f"there is no target {target!r}: {', '.join(TARGETS)} are")
@@ -72,7 +75,7 @@ def convert(
     if target == "canonical" and is_canonical(located.path):
         raise InputError(f"{located.path} is a canonical checkpoint already: use it as it is")
     converted = _from_canonical(located.path, heads, branch) if is_canonical(located.path) else None
-    tensors, card, ledger = converted or convert_in_memory(located, heads, branch)
+    tensors, card, ledger = converted or convert_in_memory(located, heads, branch, architecture)
     if target == "canonical":
         write_canonical(out, tensors, card)
         return ledger
@@ -91,12 +94,15 @@ def _from_canonical(source: Path, heads: int | None, branch: str | None) -> Conv
     return Converted(tensors, card, Ledger(Path(source).name, card.method, "canonical", (), "", names, values, card))
 
 
-def convert_in_memory(source: Source, heads: int | None = None, branch: str | None = None) -> Converted:
+def convert_in_memory(
+    source: Source, heads: int | None = None, branch: str | None = None, architecture: str | None = None
+) -> Converted:
     """What :func:`convert` writes, checked in the same way."""
     located = locate(source)
     source = require_source(located.path)
     try:
-        return _convert(located, open_foreign(source), heads, branch)
+        opened = open_foreign(source)
+        return _convert(located, name_network(opened, architecture) if architecture else opened, heads, branch)
     except InputError as error:
         line = one_line(str(error))
         raise InputError(line if str(source) in line else f"{source}: {line}") from error
@@ -110,7 +116,8 @@ def canonical(source: Source, heads: int | None = None, cache_dir: str | os.Path
     """A canonical checkpoint for ``source``: itself, or its conversion, kept in ``cache_dir``.
 
     It is kept by the source's content, the heads, and the rules of conversion (:func:`rules`), so that a corrected rule
-    is never served from before. The default cache is ``runs/converted``. A canonical file's own heads stand: other ``heads`` are refused.
+    is never served from before. The default cache is ``runs/converted``. A canonical file's own heads stand: other
+    ``heads`` are refused.
     """
     located = locate(source)
     path = require_source(located.path)
@@ -198,6 +205,8 @@ def _believe(known: Known, facts: Facts, taken: Taken, heads: int | None) -> Non
     """What the built-in list says of a source, where its file does not say it."""
     if facts.heads is None and heads is None:
         facts.learn("table", heads=known.heads)
+    if facts.provenance.get("method") != "file":
+        facts.learn("table", method=known.method)
     if facts.provenance.get("licence") != "file":
         facts.learn("table", licence=known.licence)
     taken.notes.append(

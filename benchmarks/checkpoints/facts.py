@@ -27,8 +27,8 @@ def settle_heads(family: Family, facts: Facts, width: int, depth: int, heads: in
     if facts.heads is None:
         raise InputError(
             f"method {facts.method}: the number of attention heads of this ViT (width {width}, depth {depth}) is in no "
-            "tensor, and the file does not say it: give it with --heads (mostly 64 channels a head; ViT-S: 6, but 12 in "
-            "MoCo-v3)"
+            "tensor, and the file does not say it: give it with --heads (mostly 64 channels a head; ViT-S: 6, but 12 "
+            "in MoCo-v3)"
         )
     if facts.heads < 1 or width % facts.heads:
         raise InputError(f"{facts.heads} heads do not divide the embedding width {width}: check the file and --heads")

@@ -32,8 +32,9 @@ MODULES = {
 }
 FIXED = ("beit", "vision_transformer_relpos")  # tables of one size
 #: Constructor arguments that change no feature in evaluation, or that are ours to decide.
-OURS = {"num_classes", "in_chans", "dynamic_img_size", "strict_img_size", "drop_rate", "drop_path_rate", "weight_init",
-        "head_init_scale", "fix_init", "pos_drop_rate", "patch_drop_rate", "proj_drop_rate", "attn_drop_rate"}  # fmt: skip
+OURS = {"num_classes", "in_chans", "dynamic_img_size", "strict_img_size", "weight_init", "head_init_scale", "fix_init"}
+OURS |= {f"{part}drop{what}_rate" for part, what in (("", ""), ("", "_path"), ("pos_", ""), ("patch_", ""))}
+OURS |= {"proj_drop_rate", "attn_drop_rate"}
 #: Arguments that are classes or functions: they cannot come from a file.
 CALLABLES = {"embed_layer", "embed_norm_layer", "block_fn", "mlp_layer", "attn_layer", "device", "dtype", "cfg", "self"}
 #: Parts of the classifier, which the features do not pass.

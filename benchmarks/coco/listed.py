@@ -10,6 +10,8 @@ from urllib.parse import unquote, urlsplit
 from benchmarks.coco.findings import Findings
 from benchmarks.coco.identity import engine_ids, is_id
 
+#: Sides of pictures are below this.
+LARGEST = 2**31
 Sizes = dict[Any, tuple[float, float]]
 
 
@@ -31,7 +33,7 @@ def read_images(
 
 def _side(image: dict[str, Any]) -> tuple[float, float]:
     size = image.get("height"), image.get("width")
-    return size if type(size[0]) is int and type(size[1]) is int else (math.nan, math.nan)
+    return size if all(type(side) is int and 0 < side < LARGEST for side in size) else (math.nan, math.nan)
 
 
 def needs_numbers(used: list[Any], numbers: dict[Any, int]) -> bool:
@@ -47,7 +49,7 @@ def _sizes(images: list[dict[str, Any]], ids: list[Any], findings: Findings) -> 
             if type(value) is float and value.is_integer():
                 image[key] = value = int(value)
                 changed = True
-            if type(value) is not int or not 0 < value < 2**31:
+            if type(value) is not int or not 0 < value < LARGEST:
                 faulty.append(own)
                 break
     findings.refuse(faulty, "image", "without width and height as whole numbers above 0", "write the picture's size")

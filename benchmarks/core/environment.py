@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import benchmarks
+from benchmarks.devices import explain
 from benchmarks.engines.mmcv_ops import operators
 
 SUITE = "flsl-benchmarks"
@@ -88,5 +89,7 @@ def command_line() -> tuple[str, ...]:
 
 
 def device_text(device: str) -> str:
-    """A device for a record: a CPU with its type and cores."""
-    return device if device != "cpu" else f"cpu, {platform.machine()}, {os.cpu_count()} cores"
+    """A device for a record: a CPU with its type and cores, a GPU with its name."""
+    if device == "cpu":
+        return f"cpu, {platform.machine()}, {os.cpu_count()} cores"
+    return explain(device) if device.startswith("cuda") else device

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from benchmarks.errors import InputError
@@ -78,11 +79,14 @@ class Protocol:
         if self.upsampling == "nearest" and not self.stretch:
             raise InputError("labels that are enlarged by the nearest token and not stretched are in no protocol")
 
-    def variant(self, **changes: object) -> Protocol:
-        """The protocol with some constants changed, and a name that says so; None leaves one as it is."""
+    def variant(self, quietly: Mapping[str, object] | None = None, **changes: object) -> Protocol:
+        """The protocol with some constants changed, and a name that says so; None leaves one as it is.
+
+        ``quietly``: what follows from the changes and needs no word in the name.
+        """
         changes = {name: value for name, value in changes.items() if value not in (None, getattr(self, name))}
         words = [f"{name.replace('_', '-')}={value}" for name, value in changes.items()]
-        return dataclasses.replace(self, **changes, name=" ".join([self.name, *words]))  # type: ignore[arg-type]
+        return dataclasses.replace(self, **{**changes, **(quietly or {}), "name": " ".join([self.name, *words])})
 
 
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -153,3 +157,10 @@ PROTOCOLS = {
     "dinov3-l": DINOV3_L,
     "siammae": SIAMMAE,
 }
+
+
+def chosen_protocols(name: str) -> dict[str, Protocol]:
+    """The protocols that ``name`` stands for: one, or ``all``."""
+    if name != "all" and name not in PROTOCOLS:
+        raise InputError(f"protocol {name!r} is not known: choose {', '.join(PROTOCOLS)} or all")
+    return dict(PROTOCOLS) if name == "all" else {name: PROTOCOLS[name]}

@@ -41,7 +41,7 @@ def label_maps(
 ) -> Iterator[np.ndarray]:
     """Yield a label map uint8 ``[H, W]`` for every frame of ``video``; the first is its first mask, untouched."""
     mask = read_first_mask(video)
-    size = input_size(*mask.shape, encoder.multiple or encoder.patch_size, protocol)
+    size = _input_size(encoder, mask, protocol)
     mean, std = encoder.normalisation(protocol)
 
     def frames() -> Iterator[torch.Tensor]:
@@ -57,6 +57,10 @@ def label_maps(
     yield mask
     first_mask = prepare_mask(mask, encoder.grid(size), protocol, size).to(device)
     yield from propagate_video(encoder, frames(), first_mask, mask.shape, protocol, batch_size, scratch)
+
+
+def _input_size(encoder: Encoder, mask: np.ndarray, protocol: Protocol) -> tuple[int, int]:
+    return input_size(mask.shape[0], mask.shape[1], encoder.multiple or encoder.patch_size, protocol)
 
 
 def propagate(
@@ -84,7 +88,8 @@ def propagate(
 
     Returns:
         The label maps by sequence (empty with ``out``), and facts about the run: ``protocol``, ``sequences``
-        (frames of each), ``stride`` (pixels per token), ``normalisation``, ``seconds``.
+        (frames of each), ``stride`` (pixels per token), ``layer``, ``inputs`` (sizes that the network saw, height and
+        width), ``normalisation``, ``seconds``.
     """
     where = usable_device(str(device))
     batch_size = BATCH.get(where.type, BATCH["cuda"]) if batch_size is None else batch_size
@@ -97,6 +102,7 @@ def propagate(
     videos = [Video(video.name, video.frames[:frames], video.masks) for video in videos]
     kept: dict[str, list[np.ndarray]] = {}
     say_device(device)
+    inputs = {_input_size(encoder, read_first_mask(video), protocol) for video in videos}
     start = time.monotonic()
     with tqdm(total=sum(len(video.frames) for video in videos), unit="frame", disable=not progress) as bar:
 
@@ -118,6 +124,8 @@ def propagate(
         "protocol": asdict(protocol),
         "sequences": {video.name: len(video.frames) for video in videos},
         "stride": encoder.patch_size,
+        "layer": encoder.layer,
+        "inputs": sorted(inputs),
         "normalisation": {"mean": list(mean), "std": list(std)},
         "seconds": round(time.monotonic() - start, 3),
     }
@@ -145,25 +153,35 @@ def evaluate(
     return {"metrics": metrics, "run": facts}
 
 
-def checkpoint_encoder(checkpoint: str | os.PathLike[str], device: str | torch.device = "auto") -> Encoder:
-    """The encoder of a canonical checkpoint on ``device``."""
+def checkpoint_encoder(
+    checkpoint: str | os.PathLike[str], device: str | torch.device = "auto", layer: int | None = None
+) -> Encoder:
+    """The encoder of a canonical checkpoint on ``device``; see :func:`benchmarks.davis.encoder.backbone_encoder`."""
     where = usable_device(str(device))
     module, card = load_backbone(checkpoint)
-    return backbone_encoder(module.to(where), card)
+    return backbone_encoder(module.to(where), card, layer)
 
 
 def propagate_checkpoint(
-    checkpoint: str | os.PathLike[str], *args: Any, device: str = "auto", **options: Any
+    checkpoint: str | os.PathLike[str],
+    *args: Any,
+    device: str | torch.device = "auto",
+    layer: int | None = None,
+    **options: Any,
 ) -> tuple[dict[str, list[np.ndarray]], dict[str, Any]]:
     """As :func:`propagate`, for a canonical checkpoint."""
-    return propagate(checkpoint_encoder(checkpoint, device), *args, device=device, **options)
+    return propagate(checkpoint_encoder(checkpoint, device, layer), *args, device=device, **options)
 
 
 def evaluate_checkpoint(
-    checkpoint: str | os.PathLike[str], *args: Any, device: str = "auto", **options: Any
+    checkpoint: str | os.PathLike[str],
+    *args: Any,
+    device: str | torch.device = "auto",
+    layer: int | None = None,
+    **options: Any,
 ) -> dict[str, Any]:
     """As :func:`evaluate`, for a canonical checkpoint."""
-    return evaluate(checkpoint_encoder(checkpoint, device), *args, device=device, **options)
+    return evaluate(checkpoint_encoder(checkpoint, device, layer), *args, device=device, **options)
 
 
 def _for_each(work, videos: Sequence[Video], device: torch.device, at_once: int) -> None:

@@ -199,12 +199,16 @@ def truth_of(root: Path, name: str, frames: int | None = None) -> Truth:
             f"{name} has {len(masks)} ground-truth mask(s) here: scoring needs at least {FEWEST_MASKS}, leave it out"
         )
     first = require_objects(read_mask(masks[0]), masks[0])
-    read_mask(masks[-1])  # not scored, but a broken one makes one doubt the rest
+    last = read_mask(masks[-1])  # not scored, but a broken one makes one doubt the rest
     num_objects = int(first[first != VOID].max())
     absent = sorted(set(range(1, num_objects + 1)) - set(np.unique(first).tolist()))
     if absent:
         which = ", ".join(map(str, absent))
         say(f"{name}: the first mask lacks object {which} of 1..{num_objects}: nothing can follow it, and it is scored")
+    late = np.unique(last[(last > num_objects) & (last != VOID)])
+    if late.size:
+        which = ", ".join(map(str, late.tolist()))
+        say(f"{name}: object {which} appears after the first mask: it is neither followed nor scored")
     return Truth(masks, num_objects, bool((first == VOID).any()))
 
 

@@ -26,6 +26,7 @@ from benchmarks.davis.run import evaluate_checkpoint as run_davis
 from benchmarks.files import read_json
 from benchmarks.images import read_labels
 from benchmarks.knn.run import evaluate as run_knn
+from benchmarks.listing import list_images
 from benchmarks.regression.inference import at_patch_16
 from benchmarks.regression.setting import Malformed, Measured, Setting
 from benchmarks.uavdt.dataset import open_uavdt
@@ -41,8 +42,8 @@ def pretrain(setting: Setting) -> Measured:
     data, out = setting.data("coco") / "train2017", setting.fresh("pretrain")
     pictures = out / "pictures"
     pictures.mkdir()
-    for path in sorted(data.iterdir())[: 2 * STEPS]:
-        (pictures / path.name).symlink_to(path.resolve())
+    for name in list_images(data)[: 2 * STEPS]:
+        (pictures / Path(name).name).symlink_to((data / name).resolve())
     command = [sys.executable, "-m", "pretrain", ROOT / "pretrain" / "configs" / "mini.yaml", f"data.root={pictures}"]
     command += [f"run.out={out / 'run'}", "run.epochs=1", "run.batch=2", "run.log_every=1", "data.workers=0"]
     done = subprocess.run([*map(str, command)], cwd=ROOT, capture_output=True, text=True, check=False)

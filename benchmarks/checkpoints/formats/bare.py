@@ -95,7 +95,7 @@ class BareDino(Bare):
 
 
 def is_dinov3_of_timm(names: Mapping[str, torch.Tensor]) -> bool:
-    """timm's DINOv3: no table, a class token and registers; its other rotary ViTs with registers have no class token."""
+    """timm's DINOv3: no table, class token and registers; its other rotary ViTs with registers have no class token."""
     marks = ("cls_token", "reg_token", "blocks.0.gamma_1", "norm.weight")
     return "pos_embed" not in names and all(mark in names for mark in marks)
 

@@ -1,7 +1,8 @@
 """DINOv2 (facebookresearch/dinov2): LayerScale, registers, SwiGLU (g), blocks in chunks when trained with FSDP.
 
 Public files are bare; ``eval/*/teacher_checkpoint.pth`` of a training run has ``teacher`` with the heads. NeCo's files
-on DINOv2 have the bare layout, too: it tells the program, not the method. With registers the position rule is another: no offset, antialiasing.
+on DINOv2 are bare, too: the layout tells the program, not the method. With registers the position rule is another: no
+offset, antialiasing.
 """
 
 from __future__ import annotations

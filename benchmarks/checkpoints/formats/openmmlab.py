@@ -146,12 +146,14 @@ class HouseInOpenMMLab(Family):
     places = (Place("state_dict", ("state_dict",), HOUSE_PREFIX), Place(WHOLE_FILE, (), HOUSE_PREFIX))
 
     def recognises(self, opened: Opened, taken: Taken) -> bool:
-        return True
+        return isinstance(self._card(opened), dict)  # lightly's training files have the prefix, too
+
+    @staticmethod
+    def _card(opened: Opened) -> Any:
+        return facts_of(opened.content.get("meta")).get("card") or _json(opened.metadata.get(CARD_IN_METADATA))
 
     def facts(self, opened: Opened, taken: Taken) -> Facts:
-        data = facts_of(opened.content.get("meta")).get("card") or _json(opened.metadata.get(CARD_IN_METADATA))
-        if not isinstance(data, dict):
-            raise InputError("the card that the house's backbone is written with is missing: convert the source again")
+        data = self._card(opened)
         card = Card.from_dict(data, "the card in it")
         a = card.architecture
         if not isinstance(a, Architecture):

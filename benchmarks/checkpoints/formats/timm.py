@@ -7,6 +7,7 @@ nothing: they are in ``bare.py``. With registers timm stores no class row: the c
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -19,7 +20,7 @@ from benchmarks.checkpoints.formats.family import WHOLE_FILE, Facts, Family, Pla
 from benchmarks.checkpoints.inert import facts_of
 from benchmarks.checkpoints.names import ZEROS, Layout, Source, row
 from benchmarks.checkpoints.timm_house import house_facts
-from benchmarks.checkpoints.timm_networks import checked_arguments, describe, is_known
+from benchmarks.checkpoints.timm_networks import checked_arguments, describe, is_known, why_unknown
 from benchmarks.errors import InputError
 
 DINOV3_BASE = 100.0
@@ -28,6 +29,7 @@ PLACES = (
     Place("state_dict", ("state_dict",)),
     Place(WHOLE_FILE),
 )
+BY_USER = "named by the user"  # in a configuration that stands for config.json
 POOLED = "norm of the pooled vector, not of the tokens"
 DROPS = {
     r"head(?:_dist)?\.(?!norm\.)": "classifier",
@@ -140,6 +142,23 @@ def named_network(opened: Opened) -> tuple[str, dict[str, Any]] | None:
     return name, checked_arguments(name, given)
 
 
+def name_network(opened: Opened, named: str) -> Opened:
+    """A bare file with the user's word on its network: ``NAME``, or ``NAME,argument=value,...`` for the constructor."""
+    name, *given = named.removeprefix("timm:").split(",")
+    if opened.config is not None:
+        raise InputError(f"--architecture {named} was given, but its config.json names the network: leave it out")
+    if not is_known(name.partition(".")[0]):
+        raise InputError(f"--architecture {name!r} is not run here: {why_unknown(name.partition('.')[0])}")
+    arguments: dict[str, Any] = {}
+    for pair in given:
+        key, _, value = pair.partition("=")
+        try:
+            arguments[key] = json.loads(value)
+        except ValueError as error:
+            raise InputError(f"--architecture ...,{pair}: give argument=value, a number or true or false") from error
+    return opened._replace(config={"architecture": name, "model_args": arguments, BY_USER: True})
+
+
 def compare(name: str, network: torch.nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
     """:class:`InputError` when the tensors are not of the network that the file names."""
     named = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
@@ -164,6 +183,7 @@ def learn_input(facts: Facts, opened: Opened, name: str) -> None:
     from timm.models import get_pretrained_cfg
 
     config = opened.config or {}
+    facts.provenance["architecture"] = "user" if BY_USER in config else "file"
     published = get_pretrained_cfg(config.get("architecture") or name)
     if published is not None:
         facts.learn("table", mean=_triple(published.mean), std=_triple(published.std))

@@ -51,7 +51,14 @@ class TorchvisionResNet(ResNetFamily):
     method, licence, rank = "unknown (layout torchvision ResNet)", NOT_NAMED, 70
     known = "unknown"
     layout, places = RESNET, PLACES
-    drops = table({**ResNetFamily.drops, r"head\.": "projection head", r"n_averaged$": "count of averaged models"})
+    drops = table(
+        {
+            **ResNetFamily.drops,
+            r"head\.|projection_head\.": "projection head",
+            r"prototypes\d*\.": "prototypes (SwAV)",
+            r"n_averaged$": "count of averaged models",
+        }
+    )
 
     def recognises(self, opened: Opened, taken: Taken) -> bool:
         return True
