@@ -28,19 +28,20 @@ def recorded():
     """``frames`` BGR ``[5, 60, 106, 3]``, the first ``mask``, a convolution as network, and the programs' label maps.
 
     Made with facebookresearch/dinov3 at 6876159 (the notebook; once more with its upsampling set to bilinear) and
-    alexandre-eymael/CropMAE at 5d0dab2, on a CPU.
+    alexandre-eymael/CropMAE at 5d0dab2, on a CPU. SiamMAE's 21 context frames stand on a grid of 12x22 tokens.
     """
     return np.load(DATA / "davis_protocols.npz")
 
 
 @pytest.mark.parametrize(
-    ("name", "changes"), [("dinov3-s", {}), ("dinov3-s", {"upsampling": "bilinear"}), ("siammae", {})]
+    ("name", "changes", "patch"),
+    [("dinov3-s", {}, 16), ("dinov3-s", {"upsampling": "bilinear"}, 16), ("siammae", {}, 40)],
 )
-def test_label_maps_are_the_published_programs(recorded, name, changes):
+def test_label_maps_are_the_published_programs(recorded, name, changes, patch):
     weight, mask = torch.from_numpy(recorded["weight"]), recorded["mask"]
-    encoder = Encoder(lambda images: F.conv2d(images, weight, stride=16).flatten(2).transpose(1, 2), 16)
+    encoder = Encoder(lambda images: F.conv2d(images, weight, stride=patch).flatten(2).transpose(1, 2), patch)
     protocol = PROTOCOLS[name].variant(**changes)
-    size = input_size(*mask.shape, 16, protocol)
+    size = input_size(*mask.shape, patch, protocol)
     frames = [
         prepare_frame(frame, size, protocol.mean, protocol.std, protocol.resample) for frame in recorded["frames"]
     ]
