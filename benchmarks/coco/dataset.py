@@ -40,6 +40,11 @@ class CocoRoot:
         """The user's own file, by which data is identified and results are named."""
         return self.path / "annotations" / f"instances_{split}2017.json"
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every picture that is listed."""
+        return tuple(self.path / f"{split}2017" / name for split, own in self.listings.items() for name in own.names)
+
     def engine_file(self, split: str, folder: str | os.PathLike[str]) -> Path:
         """The file for an engine: the user's own if it is sound, else a rewritten one in ``folder``."""
         if split not in self.rewritten:
