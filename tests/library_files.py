@@ -341,17 +341,17 @@ LIBRARIES: dict[str, Library] = {
         resnet,
         lambda t: {
             "meta": {"epoch": 1},
-            "state_dict": under("backbone.", t)
-            | under("online_net.0.", t)
-            | under("target_net.0.", other(t))
+            "state_dict": under("backbone.", other(t))
+            | under("online_net.0.", other(t))
+            | under("target_net.0.", t)
             | {"online_net.1.mlp.0.weight": torch.ones(2, 64), "head.predictor.mlp.0.weight": torch.ones(2, 2)},
         },
-        "state_dict",
+        "state_dict.target_net.0",
     ),
     "openselfsup_simclr": Library(
         resnet,
         lambda t: {"meta": {}, "state_dict": under("backbone.", t) | {"neck.fc0.weight": torch.ones(2, 64)}},
-        "state_dict",
+        "state_dict.backbone",
     ),
     "mae_fork": Library(
         vit,

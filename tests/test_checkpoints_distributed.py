@@ -56,11 +56,8 @@ def test_so_does_what_dcp_to_torch_makes_of_it(folder, tmp_path):
     assert assert_same_features(tmp_path / "x.pth", network).branch == "model.teacher.backbone"
 
 
-def test_values_are_views_of_the_file_and_the_optimizer_is_not_read(folder):
-    path, _ = folder
-    content = open_foreign(path).content
-    size = (path / "__0_0.distcp").stat().st_size
-    assert {t.untyped_storage().nbytes() for t in content["model"].values() if t.numel() > 64} == {size}
+def test_the_optimizer_is_not_read(folder):
+    content = open_foreign(folder[0]).content
     assert content["optimizer"]["state"]["student.backbone.cls_token"]["exp_avg"].device.type == "meta"
 
 

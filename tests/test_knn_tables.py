@@ -38,7 +38,7 @@ def test_a_setting_is_pretrained_scored_and_not_done_twice(world, tmp_path, monk
     low, high = record.interval["values"]["top1/20"]
     assert low <= record.metrics["top1"]["20"] <= high
     assert len(list((tmp_path / record.artefacts / "pictures").glob("*.png"))) == 8
-    given = f"K128={tmp_path / record['artefacts'] / 'checkpoint.safetensors'}"
+    given = f"K128={tmp_path / record.artefacts / 'checkpoint.safetensors'}"
     done = run_table("table6.py", *words, "--settings", "K128", "--seeds", 3, "--checkpoint", given)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("mini: no reproduction") == 2

@@ -58,5 +58,5 @@ def test_the_positive_control_is_the_demos_network_and_says_how_it_was_made():
 def test_the_demo_runs_on_real_images(sample_data, tmp_path):
     demo("--data-root", sample_data, "--out", tmp_path / "demo")
     coco = next(r for r in read_results(tmp_path / "demo/records") if r.benchmark == "coco-mask-rcnn")
-    assert coco["data"]["name"] == "coco"
-    assert coco["run"]["val_images"] == 79
+    assert coco.data["name"] == "coco"
+    assert coco.run["val_images"] == 79

@@ -62,13 +62,6 @@ class CocoRoot:
         """An engine's detections with the ids of the user's file."""
         return self.rewritten[split].own_ids(detections) if split in self.rewritten else detections
 
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """Every picture that is listed."""
-        return tuple(
-            self.path / f"{split}2017" / name for split, listing in self.listings.items() for name in listing.names
-        )
-
     def require_whole(self) -> None:
         """:class:`InputError` unless this is all of COCO 2017."""
         for split, there in (("train", self.train_images), ("val", self.val_images)):

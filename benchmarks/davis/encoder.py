@@ -86,7 +86,7 @@ def backbone_encoder(module: nn.Module, card: Card, layer: int | None = None) ->
     if getattr(architecture, "hierarchical", False):
 
         def stage(images: torch.Tensor) -> torch.Tensor:
-            return module.stages(images)[STAGE].permute(0, 2, 3, 1)
+            return module.stage_maps(images)[STAGE].permute(0, 2, 3, 1)
 
         return Encoder(stage, architecture.strides[STAGE], card.mean, card.std, architecture.patch_size, own)
     if architecture.kind != "resnet":

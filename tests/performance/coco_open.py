@@ -1,6 +1,6 @@
-"""How long does opening COCO take beside json.load alone? A synthetic training file of COCO's size, processor time.
+"""How long does opening COCO take beside json.load alone? A synthetic training file, processor time.
 
-python tests/performance/coco_open.py                        # 118,287 images, 860,001 objects: 540 MB in a temporary folder
+python tests/performance/coco_open.py                                  # COCO's size, 540 MB in a temporary folder
 python tests/performance/coco_open.py --images 5000 --objects 36000
 """
 

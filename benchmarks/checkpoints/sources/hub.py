@@ -116,6 +116,10 @@ def _fetch(repository: str, file: str, revision: str | None) -> tuple[Path | Non
     except errors.LocalEntryNotFoundError as error:
         if _known_missing(repository, file, revision):
             return None, "as it was when it was last looked at"
+        if isinstance(error.__cause__, errors.FileMetadataError):
+            raise InputError(
+                f"{label}: {hub.constants.ENDPOINT} does not answer as a hub does: check HF_ENDPOINT, {LOCAL_WAY}"
+            ) from error
         raise InputError(
             f"{label}: {file} is not in the cache ({hub.constants.HF_HUB_CACHE}) and the hub cannot be reached: "
             f"connect once (HF_HUB_OFFLINE unset), {LOCAL_WAY}"
