@@ -31,7 +31,10 @@ def cases(device: torch.device):
     """Name -> a function of mmcv's compiled module or ours that returns tensors."""
     rng = torch.Generator().manual_seed(0)
     for count, threshold in ((2000, 0.7), (8000, 0.5)):
-        boxes, scores = some_boxes(count, 1333, 800, rng).to(device), torch.rand(count, generator=rng).to(device)
+        boxes, scores = (
+            some_boxes(count, 1333, 800, rng).to(device),
+            (torch.randperm(count, generator=rng) / count).to(device),
+        )
         yield (
             f"nms, {count} boxes",
             lambda ops, b=boxes, s=scores, t=threshold: [ops.nms(b, s, iou_threshold=t, offset=0)],
