@@ -8,6 +8,8 @@ install = $(UV) pip install --quiet --python $(1)/bin/python
 else
 new_venv = $(PYTHON) -m venv $(1)
 install = $(1)/bin/python -m pip --disable-pip-version-check --quiet install
+# OpenMMLab's packages bring the other opencv, which fills the same folder and needs libGL: this one goes on top.
+headless = $(call install,.venv) --force-reinstall --no-deps $(shell grep '^opencv-python-headless==' requirements.txt)
 endif
 SHELL = /bin/bash
 
@@ -46,6 +48,7 @@ $(READY):
 	$(call new_venv,.venv)
 	@echo "[1/2] torch and everything else (with the CUDA build of torch a download of some GB)"
 	$(call install,.venv) -r requirements.txt
+	$(headless)
 	@echo "[2/2] checks"
 	@.venv/bin/python -m benchmarks.installation
 	touch $@

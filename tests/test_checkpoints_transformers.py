@@ -15,7 +15,7 @@ SMALL = VIT | {"image_size": 32, "patch_size": 8}
 RATIO = {name: value for name, value in SMALL.items() if name != "intermediate_size"} | {"mlp_ratio": 2}
 NO_MASK = {"mask_ratio": 0.0}
 CONVNEXT = {"hidden_sizes": [8, 16, 24, 32], "depths": [1, 1, 2, 1]}
-SWIN = {"embed_dim": 12, "depths": [2, 2, 1, 1], "num_heads": [1, 2, 3, 4], "window_size": 4, "image_size": 64}
+SWIN = {"embed_dim": 12, "depths": [2, 2, 1, 1], "num_heads": [1, 2, 3, 4], "window_size": 4, "image_size": 128}
 
 #: class of the model, of the configuration, its settings, side of the images, tokens before the patches
 CASES = {
@@ -38,8 +38,8 @@ CASES = {
     "convnext": ("ConvNextModel", "ConvNextConfig", CONVNEXT, 64, 0),
     "convnextv2": ("ConvNextV2Model", "ConvNextV2Config", CONVNEXT, 64, 0),
     "dinov3_convnext": ("DINOv3ConvNextModel", "DINOv3ConvNextConfig", CONVNEXT | {"layer_norm_eps": 1e-4}, 64, 1),
-    "swin": ("SwinModel", "SwinConfig", SWIN, 64, 0),
-    "swin_rectangular": ("SwinModel", "SwinConfig", SWIN | {"window_size": 2}, 64, 0),
+    "swin": ("SwinModel", "SwinConfig", SWIN, 128, 0),
+    "swin_small_windows": ("SwinModel", "SwinConfig", SWIN | {"window_size": 2, "image_size": 64}, 64, 0),
 }
 
 

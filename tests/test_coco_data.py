@@ -89,6 +89,7 @@ REFUSED = {
     "category_id null": (every("category_id", None), r"12 annotations of 1 category not listed \(None\)"),
     "no size": (lambda d: d["images"][0].pop("height"), "1 image without width and height"),
     "size as text": (images(width="80"), "4 images without width and height"),
+    "size beyond floats": (images(width=10**400), "4 images without width and height"),
     "size 0": (images(width=0), "4 images without width and height"),
     "file_name null": (images(file_name=None), "4 images without a usable file_name or coco_url"),
     "file_name a number": (images(file_name=7), "4 images without a usable file_name or coco_url"),
@@ -178,6 +179,7 @@ COMPLETED = {
     "plain run lengths": every("segmentation", run_lengths),
     "sizes as floats": images(width=float(WIDTH), height=float(HEIGHT)),
     "a spare category of a used name": lambda d: d["categories"].insert(0, {"id": 0, "name": "cat"}),
+    "NaN where nobody looks": images(license=math.nan),
     "ignore 0": every("ignore", 0),
 }
 

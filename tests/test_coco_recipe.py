@@ -203,13 +203,3 @@ def test_a_dry_run_plans_and_bad_input_ends_with_one_line(coco, tmp_path):
     assert done.returncode == 2
     assert "lists 3 images, COCO 2017 has 118287" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
-
-
-def test_a_gpu_without_cuda_operators_is_said(monkeypatch):
-    ops = pytest.importorskip("mmcv.ops", reason="needs mmcv with its operators")
-    from benchmarks.engines.mmdet import require_mmdet
-
-    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    monkeypatch.setattr(ops, "get_compiling_cuda_version", lambda: "not available")
-    with pytest.raises(InputError, match="without its CUDA operators"):
-        require_mmdet()

@@ -153,7 +153,7 @@ FAULTS = {
         lambda root: first(root, "Annotations/CLS-LOC/val/*.xml").write_text("<annotation>"), "is not a box file",
     ),
     "an image twice": (
-        lambda root: shutil.copy(first(root, "val/n00000001/*"), root / "val"), "share the box file",
+        lambda root: shutil.copy(first(root, "val/*/*"), first(root, "val/*/*").with_suffix(".png")), "share the box",
     ),
     "no class in common": (
         lambda root: [write_box(p, "else", (160, 120), (50, 30, 110, 90)) for p in root.glob("Annotations/*/val/*")],

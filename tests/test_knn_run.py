@@ -16,11 +16,11 @@ from PIL import Image
 from benchmarks.backbones.vit import HouseViT
 from benchmarks.checkpoints.card import DINO_RESIZE, Architecture
 from benchmarks.controls import write_control, write_random_control
+from benchmarks.core.model import load_model
 from benchmarks.errors import InputError
 from benchmarks.knn import run
 from benchmarks.knn.dataset import BoxedImage, find_root, read_split
 from benchmarks.knn.pictures import draw_patches, write_picture
-from benchmarks.core.model import load_model
 from benchmarks.knn.run import MOST_WORKERS, crop, evaluate, open_image, place, reading_workers
 from benchmarks.knn.vote import vote, vote_with_bank
 

@@ -8,7 +8,9 @@ from tables_in_process import job_names, run_table
 from benchmarks import shapes
 from benchmarks.core.result import read_results
 from benchmarks.core.task import Launch, Place
+from benchmarks.errors import InputError
 from benchmarks.knn.pretraining import Pretraining, resolved
+from benchmarks.knn.task import PretrainedKnn, PretrainedSettings
 from benchmarks.tables import table5, table6
 from benchmarks.tables.paper import lines
 from benchmarks.tables.render import render, sheet
@@ -36,7 +38,7 @@ def test_a_setting_is_pretrained_scored_and_not_done_twice(world, tmp_path, monk
     low, high = record.interval["values"]["top1/20"]
     assert low <= record.metrics["top1"]["20"] <= high
     assert len(list((tmp_path / record.artefacts / "pictures").glob("*.png"))) == 8
-    given = f"K128={tmp_path / record['artefacts'] / 'checkpoint.safetensors'}"
+    given = f"K128={tmp_path / record.artefacts / 'checkpoint.safetensors'}"
     done = run_table("table6.py", *words, "--settings", "K128", "--seeds", 3, "--checkpoint", given)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("mini: no reproduction") == 2
@@ -78,6 +80,8 @@ def test_a_pretraining_on_eight_gpus(tmp_path):
     assert text.startswith("-m torch.distributed.run --standalone --nproc_per_node=8 -m pretrain ")
     assert text.endswith("objective.intra=0.03 objective.inter=1.0 objective.volume=5.0 run.batch=64")
     assert "run.seed=2 run.epochs=100" in text
+    with pytest.raises(InputError, match="does not divide over 3"):
+        PretrainedKnn().plan(None, None, PretrainedSettings(own), "paper", Launch("torchrun", 3))
 
 
 def test_one_configuration_is_one_job_however_its_setting_is_called():
@@ -97,7 +101,6 @@ def test_one_configuration_is_one_job_however_its_setting_is_called():
         (["--checkpoint", "K99={control}"], "K99 is no setting of Table 6 at scale mini"),
         (["--settings", "K5"], "K5 is no setting"),
         (["--nodes", "2", "--launcher", "slurm"], "one machine's: leave --nodes out"),
-        (["--scale", "paper", "--launcher", "torchrun", "--gpus", "3"], "does not divide over 3"),
         (["--scale", "paper"], "8 classes instead of 1000"),
     ],
 )

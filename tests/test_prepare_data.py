@@ -3,10 +3,10 @@
 import json
 
 import pytest
-from benchmarks.core.data import fingerprint
 from in_process import run_tool
 
 from benchmarks import shapes
+from benchmarks.core.data import fingerprint
 from benchmarks.data_check import mini_coco
 
 

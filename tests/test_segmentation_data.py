@@ -48,8 +48,9 @@ def test_own_data_is_read_wherever_it_lies(data):
         assert found.classes == ("road", "sky")
         assert found.remarks() == []
         assert found.frequencies().tolist() == pytest.approx([2 / 3, 1 / 3])
+    identity = found.fingerprint().identity
     (data / "segmentation").rename(data / "mine")
-    assert open_segmentation(data, dataset="mine").fingerprint().identity == found.fingerprint().identity
+    assert open_segmentation(data, dataset="mine").fingerprint().identity == identity
 
 
 def test_every_fault_is_told_at_once_with_its_count(data):

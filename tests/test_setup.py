@@ -190,9 +190,13 @@ def test_lint_needs_ruff_alone(set_up):
 def test_tests_and_regression_hide_the_gpu_and_pip_stands_in_for_uv(set_up):
     assert "CUDA_VISIBLE_DEVICES= .venv/bin/python -m pytest" in would_do(set_up, "test")
     assert "CUDA_VISIBLE_DEVICES= .venv/bin/python tools/ci_regression.py" in would_do(set_up, "regression")
-    (set_up / "requirements.txt").write_text("numpy\n")
-    assert "-m pip" in would_do(set_up, "test", "UV=")
-    assert "uv pip install" in would_do(set_up, "test", "UV=uv")
+    with open(set_up / "requirements.txt", "a") as file:
+        file.write("numpy\n")
+    with_pip, with_uv = would_do(set_up, "test", "UV="), would_do(set_up, "test", "UV=uv")
+    assert "-m pip" in with_pip
+    assert "--force-reinstall --no-deps opencv-python-headless==" in with_pip
+    assert "uv pip install" in with_uv
+    assert "--force-reinstall" not in with_uv
 
 
 def test_nothing_of_the_set_up_asks_for_a_compiler():

@@ -1,4 +1,4 @@
-"""Networks that timm's own class runs: accepted by name and arguments, at any image size, and nothing by resemblance."""
+"""Networks that timm's own class runs: accepted by name and arguments, at any image size, never by resemblance."""
 
 import json
 
@@ -44,7 +44,7 @@ def test_networks_of_stages_give_the_maps_of_timm(name, small, tmp_path):
     ours, card = load_backbone(tmp_path / "x")
     images = torch.randn(1, 3, 64, 64)
     with torch.inference_mode():
-        maps = ours.stages(images)
+        maps = ours.stage_maps(images)
         expected = network.forward_intermediates(images, intermediates_only=True)
         last = network.forward_features(images)
         last = last if name.startswith("swin") else last.permute(0, 2, 3, 1)

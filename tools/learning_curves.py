@@ -6,9 +6,9 @@ it was stopped, and can be given again while a run is still training.
 
 from __future__ import annotations
 
+from benchmarks.core.command import named
 from benchmarks.errors import command_parser, run_command
 from benchmarks.learning_curves import write_curves
-from benchmarks.core.command import named
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""timm's own networks under the contract of the house: any image size, ``patch_tokens``, ``stages``."""
+"""timm's own networks under the contract of the house: any image size, ``patch_tokens``, ``stage_maps``."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class TimmNetwork(nn.Module):
             cells = F.layer_norm(cells, (cells.shape[-1],), norm.weight, norm.bias, norm.eps)
         return cells.flatten(1, 2)
 
-    def stages(self, images: torch.Tensor) -> list[torch.Tensor]:
+    def stage_maps(self, images: torch.Tensor) -> list[torch.Tensor]:
         """The raw maps ``[B, C, h, w]``, one a stride of the architecture, coarsest last."""
         return self.forward_intermediates(images, len(self.architecture.strides), intermediates_only=True)
 

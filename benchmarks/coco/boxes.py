@@ -48,7 +48,7 @@ def _four(box: Any) -> list[float] | None:
 def outside(boxes: np.ndarray, heights: np.ndarray, widths: np.ndarray) -> np.ndarray:
     """Which boxes leave their images by more than :data:`SLACK` pixels: bool ``[N]``."""
     left, top, width, height = boxes.T
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         beyond = (left + width > widths + SLACK) | (top + height > heights + SLACK)
         return beyond | (left < -SLACK) | (top < -SLACK)
 

@@ -40,16 +40,12 @@ class CocoRoot:
         """The user's own file, by which data is identified and results are named."""
         return self.path / "annotations" / f"instances_{split}2017.json"
 
-    @property
-    def files(self) -> list[Path]:
-        """Every picture that is listed."""
-        return [self.path / f"{split}2017" / name for split, own in self.listings.items() for name in own.names]
-
     def engine_file(self, split: str, folder: str | os.PathLike[str]) -> Path:
         """The file for an engine: the user's own if it is sound, else a rewritten one in ``folder``."""
         if split not in self.rewritten:
             return self.annotations(split)
-        text = json.dumps(self.rewritten[split].content, allow_nan=False).encode()
+        # What no engine reads may hold NaN, which their JSON reader takes; what they read was looked at.
+        text = json.dumps(self.rewritten[split].content).encode()
         target = Path(folder) / f"instances_{split}2017-{hashlib.sha256(text).hexdigest()[:12]}.json"
         if not target.is_file():
             with atomic_path(target) as temporary:
@@ -65,13 +61,6 @@ class CocoRoot:
     def own_ids(self, detections: list[dict[str, Any]], split: str = "val") -> list[dict[str, Any]]:
         """An engine's detections with the ids of the user's file."""
         return self.rewritten[split].own_ids(detections) if split in self.rewritten else detections
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """Every picture that is listed."""
-        return tuple(
-            self.path / f"{split}2017" / name for split, listing in self.listings.items() for name in listing.names
-        )
 
     def require_whole(self) -> None:
         """:class:`InputError` unless this is all of COCO 2017."""

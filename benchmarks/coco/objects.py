@@ -13,7 +13,7 @@ from benchmarks.coco import masks as mask_rules
 from benchmarks.coco.complete import area_of, box_of
 from benchmarks.coco.findings import Findings
 from benchmarks.coco.identity import alike, is_finite, is_number_from_1, numbers_of_annotations, refuse_unlisted
-from benchmarks.coco.listed import Sizes, needs_numbers
+from benchmarks.coco.listed import Sizes, needs_numbers, sides_of
 
 
 class Objects:
@@ -39,9 +39,7 @@ class Objects:
         self.category_ids = alike(self.column("category_id"), categories, "category", self.findings)
         lost = set(refuse_unlisted(self.image_ids, sizes, self.names, "image", self.findings))
         refuse_unlisted(self.category_ids, categories, self.names, "category", self.findings)
-        unknown = (np.nan, np.nan)
-        sides = [unknown if i in lost else sizes[own] for i, own in enumerate(self.image_ids)]
-        self.heights, self.widths = np.array(sides, np.float64).reshape(-1, 2).T.copy()
+        self.heights, self.widths = sides_of(self.image_ids if not lost else self._known(lost), sizes)
         self.masks = mask_rules.look(self.column("segmentation"), self.heights, self.widths)
         self.boxes, self.no_box, faulty = box_rules.read(self.column("bbox"))
         self._refuse_masks(masks_needed)
@@ -50,6 +48,9 @@ class Objects:
         self.no_area = self._areas()
         ignore = self.column("ignore")
         self.ignored = [i for i, value in enumerate(ignore) if value] if any(ignore) else []
+
+    def _known(self, lost: set[int]) -> list[Any]:
+        return [None if i in lost else own for i, own in enumerate(self.image_ids)]
 
     def _refuse_masks(self, masks_needed: bool) -> None:
         masks, refuse = self.masks, self.findings.refuse

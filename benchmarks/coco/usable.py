@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.coco import boxes
 from benchmarks.coco.findings import count
+from benchmarks.coco.listed import sides_of
 from benchmarks.errors import InputError
 
 #: Share of the objects from which on it is said that they are left out.
@@ -21,17 +23,17 @@ def left_out(content: dict[str, Any]) -> tuple[dict[str, int], int]:
     mmdet: ``CocoDataset.parse_data_info`` and ``filter_data`` of 3.3.0; crowds are ignored regions in both engines.
     """
     annotations = content["annotations"]
-    sides = {image["id"]: (image["height"], image["width"]) for image in content["images"]}
-    size = np.array([sides[a["image_id"]] for a in annotations], np.float64).reshape(-1, 2)
-    left, top, width, height = np.array([a["bbox"] for a in annotations], np.float64).reshape(-1, 4).T
-    inside = (np.minimum(left + width, size[:, 1]) > np.maximum(left, 0)) & (
-        np.minimum(top + height, size[:, 0]) > np.maximum(top, 0)
+    sizes = {image["id"]: (image["height"], image["width"]) for image in content["images"]}
+    heights, widths = sides_of([a["image_id"] for a in annotations], sizes)
+    left, top, width, height = boxes.read([a["bbox"] for a in annotations])[0].T
+    inside = (np.minimum(left + width, widths) > np.maximum(left, 0)) & (
+        np.minimum(top + height, heights) > np.maximum(top, 0)
     )
     reasons = {
-        "crowds": np.array([bool(a["iscrowd"]) for a in annotations], bool),
-        "of area 0": np.array([a["area"] <= 0 for a in annotations], bool),
+        "crowds": np.fromiter((a["iscrowd"] for a in annotations), bool, len(annotations)),
+        "of area 0": np.fromiter((a["area"] for a in annotations), np.float64, len(annotations)) <= 0,
         "narrower than a pixel": (width < 1) | (height < 1) | ~inside,
-        f"in images below {SHORTEST} pixels": size.min(axis=1, initial=np.inf) < SHORTEST,
+        f"in images below {SHORTEST} pixels": np.minimum(heights, widths) < SHORTEST,
     }
     counts, rest = {}, np.ones(len(annotations), bool)
     for reason, these in reasons.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.data_check.report import Report
@@ -53,14 +54,13 @@ def survey(folder: Path, check: bool) -> Report:
 
 def _count(report: Report, root: Path, split: str, total: int) -> bool:
     """Note what is there of a split; False where images or box files are missing altogether."""
-    try:
-        images = list_images(image_folder(root, split))
-    except InputError:
-        images = []
-    try:
-        boxes = _box_files(root, split)
-    except InputError:
-        boxes = []
+    images: list[str] = []
+    boxes: list[str] = []
+    # Only a folder that is not there is something to be fetched; one that cannot be listed is a fault.
+    if folder := _folder(image_folder, root, split):
+        images = list_images(folder)
+    if folder := _folder(box_folder, root, split):
+        boxes = list_files(folder, {".xml"})
     report.count(f"{split} images", len(images), total)
     classes = {name.partition("/")[0] for name in images if "/" in name}
     if classes:
@@ -71,6 +71,13 @@ def _count(report: Report, root: Path, split: str, total: int) -> bool:
     if not boxes:
         report.missing.append(_unpack(f"Annotations/CLS-LOC/{split}/", _BOXES[split]))
     return bool(images and boxes)
+
+
+def _folder(find: Callable[[Path, str], Path], root: Path, split: str) -> Path | None:
+    try:
+        return find(root, split)
+    except InputError:
+        return None
 
 
 def _unpack(what: str, archive: str) -> str:

@@ -36,25 +36,30 @@ def survey(folder: Path, check: bool) -> Report:
     for name, frames in lengths.items():
         if TEST_FRAMES.get(name, frames) != frames:
             report.subset.append(f"{name}: {frames} of {TEST_FRAMES[name]} frames")
+    texts = {
+        name: [folder / GROUND_TRUTH / f"{name}{suffix}.txt" for suffix in _SUFFIXES]
+        for name in sum(splits.values(), ())
+    }
+    with_truth = [name for name, paths in texts.items() if any(path.is_file() for path in paths)]
+    report.count("sequences with ground truth", len(with_truth), len(texts))
     if check and (folder / GROUND_TRUTH).is_dir():
-        rows = {suffix: 0 for suffix in _SUFFIXES}
-        for name, frames in lengths.items():
-            for suffix, number in zip(_SUFFIXES, _check_sequence(report, folder, name, frames), strict=True):
+        rows = dict.fromkeys(_SUFFIXES, 0)
+        named = [name for name in texts if name in lengths or name in with_truth]
+        for name in named:
+            for suffix, number in zip(_SUFFIXES, _check_sequence(report, folder, name, lengths.get(name)), strict=True):
                 rows[suffix] += number
         report.found |= {"objects": rows["_gt_whole"], "ignored regions": rows["_gt_ignore"]}
-        texts = (folder / GROUND_TRUTH / f"{name}{suffix}.txt" for name in lengths for suffix in _SUFFIXES)
-        report.identify(folder, texts)
+        report.identify(folder, (path for name in named for path in texts[name]))
     return report
 
 
-def _check_sequence(report: Report, folder: Path, name: str, frames: int) -> tuple[int, int]:
+def _check_sequence(report: Report, folder: Path, name: str, frames: int | None) -> tuple[int, int]:
     """Read one sequence as a run does, and compare it with the official counts; its objects and ignored regions."""
-    paths = [folder / frame_name(name, number) for number in range(1, frames + 1)]
+    paths = [folder / frame_name(name, number) for number in range(1, (frames or 0) + 1)]
     sizes = read_all(paths, lambda path: read_rgb(path).shape[:2], report.problems, f"{name} frames")
-    if not sizes:
-        return 0, 0
     try:
-        objects, regions = read_truth(folder, name, frames, require_one_size(name, sizes.values()))
+        size = require_one_size(name, sizes.values()) if sizes else None
+        objects, regions = read_truth(folder, name, frames or TEST_FRAMES.get(name), size)
     except InputError as error:
         report.problems.append(str(error))
         return 0, 0

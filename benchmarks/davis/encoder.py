@@ -73,55 +73,46 @@ class Encoder:
 def backbone_encoder(module: nn.Module, card: Card, layer: int | None = None) -> Encoder:
     """The encoder of a backbone of the house, which is left as it is.
 
-<<<<<<< HEAD
     A ViT gives the patch tokens of its last block, or of block ``layer`` (from 1), after the final norm in both cases,
     as the published programs take inner blocks. A ResNet gives the map of its third stage with that stage's stride
-    taken out, as videowalk does. Another kind of network needs other lines here, and only here.
-    """
-    depth = layers_of(card)
-    if layer is not None and layer not in depth:
-        raise InputError(f"layer {layer} is none of this network's: choose from {depth[0]} to {depth[-1]}")
-    if card.architecture.kind != "resnet":
-        tokens = module.patch_tokens if layer in (None, depth[-1]) else _block_tokens(module, layer)
-        return Encoder(tokens, card.architecture.patch_size, card.mean, card.std, layer=layer or depth[-1])
-=======
-    A ViT gives the patch tokens of its last block. A ResNet gives the map of its third stage with that stage's stride
     taken out, as videowalk does. A network of timm's with stages (ConvNeXt, Swin) gives its third stage as it is, raw,
     at its own stride of 16 pixels: no published protocol says more. Another kind of network needs other lines here,
     and only here.
     """
-    architecture = card.architecture
+    layers, architecture = layers_of(card), card.architecture
+    if layer is not None and layer not in layers:
+        raise InputError(f"layer {layer} is none of this network's: choose from {layers[0]} to {layers[-1]}")
+    own = layer or layers[-1]
     if getattr(architecture, "hierarchical", False):
 
         def stage(images: torch.Tensor) -> torch.Tensor:
-            return module.stages(images)[STAGE].permute(0, 2, 3, 1)
+            return module.stage_maps(images)[STAGE].permute(0, 2, 3, 1)
 
-        return Encoder(stage, architecture.strides[STAGE], card.mean, card.std, multiple=architecture.patch_size)
+        return Encoder(stage, architecture.strides[STAGE], card.mean, card.std, architecture.patch_size, own)
     if architecture.kind != "resnet":
-        return Encoder(module.patch_tokens, architecture.patch_size, card.mean, card.std)
->>>>>>> checkpoints
+        tokens = module.patch_tokens if own == layers[-1] else _block_tokens(module, own)
+        return Encoder(tokens, architecture.patch_size, card.mean, card.std, layer=own)
     module = copy.deepcopy(module)
     for part in module.layer3.modules():
         if isinstance(part, nn.Conv2d):
             part.stride = (1, 1)
 
-<<<<<<< HEAD
     def map_of_stage(images: torch.Tensor) -> torch.Tensor:
-        (maps,) = module.forward_intermediates(images, indices=[RESNET_STAGE], intermediates_only=True)
-=======
-    def tokens(images: torch.Tensor) -> torch.Tensor:
         (maps,) = module.forward_intermediates(images, indices=[STAGE], intermediates_only=True)
->>>>>>> checkpoints
         return maps.permute(0, 2, 3, 1)
 
-    return Encoder(map_of_stage, RESNET_STRIDE, card.mean, card.std, multiple=1, layer=RESNET_STAGE + 1)
+    return Encoder(map_of_stage, RESNET_STRIDE, card.mean, card.std, multiple=1, layer=STAGE + 1)
 
 
 def layers_of(card: Card) -> range:
-    """The layers that a backbone of the house can be judged at, counted from 1; the last is the default."""
-    if card.architecture.kind == "resnet":
-        return range(RESNET_STAGE + 1, RESNET_STAGE + 2)
-    return range(1, card.architecture.depth + 1)
+    """The layers that a network can be judged at, counted from 1; the last is the default.
+
+    A network with stages has one, its third stage; so has somebody's own, whose layers nobody knows.
+    """
+    architecture = card.architecture
+    if architecture.kind == "resnet" or getattr(architecture, "hierarchical", False):
+        return range(STAGE + 1, STAGE + 2)
+    return range(1, getattr(architecture, "depth", 1) + 1)
 
 
 def _block_tokens(module: nn.Module, layer: int) -> Callable[[torch.Tensor], torch.Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +13,9 @@ import numpy as np
 from benchmarks.errors import InputError
 
 SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm"})
+
+# FFmpeg's own words about a broken film would stand beside the one line that is ours.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 _reader = threading.local()  # the film that this thread reads, and the number of the frame that comes next
 

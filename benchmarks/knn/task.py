@@ -91,7 +91,7 @@ class PretrainedSettings:
 
 
 class PretrainedKnn(Task[PretrainedSettings, BoxedImageNet]):
-    """The paper's ablations: pretrain FLSL with a setting, then judge it; a checkpoint that is given is judged alone."""
+    """The paper's ablations: pretrain FLSL with a setting, then judge it; what is given is judged alone."""
 
     name = "knn-of-pretraining"
     benchmark = "knn"
@@ -177,7 +177,7 @@ def index_folder() -> Path:
     return cache_folder() / "boxes"
 
 
-def open_imagenet(data_root: str | os.PathLike[str], scale: str) -> BoxedImageNet:
+def open_imagenet(data_root: str | os.PathLike[str], scale: str = "paper") -> BoxedImageNet:
     """Both splits with their boxes; the list is kept between commands."""
     if scale == "mini" and not any((Path(data_root) / name).is_dir() for name in ("imagenet", "train", "ILSVRC")):
         shapes.write_world(data_root, "demo", sets=("imagenet",))

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.coco.dataset import CocoRoot
+from benchmarks.core.model import load_model
+from benchmarks.core.result import free_result
 from benchmarks.engines.mmdet import require_mmdet
 from benchmarks.engines.mmseg import require_mmseg
 from benchmarks.errors import InputError
 from benchmarks.files import read_json, sha256_of
-from benchmarks.core.model import load_model
-from benchmarks.core.result import free_result
 from benchmarks.regression import inference, instant, training
 from benchmarks.regression.expected import (
     TOLERANCE,

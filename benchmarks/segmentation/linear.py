@@ -145,7 +145,6 @@ class Probe:
                 kept = torch.load(file, map_location=self.device, weights_only=True)
                 self.head.load_state_dict(kept["head"])
                 optimizer.load_state_dict(kept["optimizer"])
-                torch.set_rng_state(kept["random"].cpu())
                 begin = int(kept["step"])
             views = TrainingViews(self.model, pairs, protocol, self.side, seed, begin * protocol.batch)
             loader = DataLoader(views, protocol.batch, num_workers=workers)
@@ -154,13 +153,15 @@ class Probe:
                 loader, "linear", protocol.iterations, initial=begin, unit="step", disable=not progress, leave=False
             )
             for step, (pixels, labels) in enumerate(bar, start=begin):
+                # Dropout is a function of seed and step, so that a training that goes on drops the same channels.
+                torch.manual_seed(seed * 1_000_003 + step + 1)
                 for group in optimizer.param_groups:
                     group["lr"] = rate_at(step, protocol)
                 losses.append(float(self.step(pixels, labels, optimizer)))
                 if (step + 1) % SNAPSHOT == 0 or step + 1 == protocol.iterations:
                     with atomic_path(file) as temporary:
                         state = {"head": self.head.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
-                        torch.save({**state, "random": torch.get_rng_state()}, temporary)
+                        torch.save(state, temporary)
         self.head.eval()
         return {"last_loss": float(np.mean(losses[-20:])) if losses else None}
 

@@ -17,18 +17,17 @@ import torch
 class Moments:
     """The sums that the solution needs: of weights, features, targets and their products."""
 
-    def __init__(self, width: int, classes: int) -> None:
+    def __init__(self, width: int, classes: int, device: torch.device | str = "cpu") -> None:
         self.weight = 0.0
         self.rows = 0
-        self.x = torch.zeros(width, dtype=torch.float64)
-        self.y = torch.zeros(classes, dtype=torch.float64)
-        self.xx = torch.zeros(width, width, dtype=torch.float64)
-        self.xy = torch.zeros(width, classes, dtype=torch.float64)
+        self.x, self.y = (torch.zeros(n, dtype=torch.float64, device=device) for n in (width, classes))
+        self.xx, self.xy = (torch.zeros(width, n, dtype=torch.float64, device=device) for n in (width, classes))
 
     def add(self, features: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> None:
         """Patches: features ``[N, D]``, class fractions ``[N, C]``, and how much each counts ``[N]``."""
-        keep = weights > 0
-        x, y, w = features[keep].double().cpu(), targets[keep].double().cpu(), weights[keep].double().cpu()
+        where = self.x.device
+        keep = weights.to(where) > 0
+        x, y, w = (part.to(where)[keep].double() for part in (features, targets, weights))
         weighted = x * w[:, None]
         self.weight += float(w.sum())
         self.rows += len(x)
@@ -39,9 +38,8 @@ class Moments:
 
     def solve(self, penalty: float) -> Linear:
         """The minimum of mean squared error plus ``penalty`` times the squared weights of standardised features."""
-        mean_x, mean_y = self.x / self.weight, self.y / self.weight
-        covariance = self.xx / self.weight - torch.outer(mean_x, mean_x)
-        shared = self.xy / self.weight - torch.outer(mean_x, mean_y)
+        mean_x, mean_y, xx, xy = (part.cpu() / self.weight for part in (self.x, self.y, self.xx, self.xy))
+        covariance, shared = xx - torch.outer(mean_x, mean_x), xy - torch.outer(mean_x, mean_y)
         # A feature that never changes has a variance of 0: it gets no weight.
         scale = covariance.diagonal().clamp(min=0.0).sqrt()
         scale = torch.where(scale > 1e-12, scale, torch.inf)
@@ -66,7 +64,7 @@ def fit(parts: Iterable[tuple[torch.Tensor, torch.Tensor, torch.Tensor]], penalt
     """The solution for ``(features, fractions, weights)`` part by part, and how many patches took part."""
     moments: Moments | None = None
     for features, targets, weights in parts:
-        moments = moments or Moments(features.shape[1], targets.shape[1])
+        moments = moments or Moments(features.shape[1], targets.shape[1], features.device)
         moments.add(features, targets, weights)
     if moments is None or not moments.weight:
         raise ValueError("no patch with a pixel that is not void")

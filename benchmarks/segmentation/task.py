@@ -69,10 +69,10 @@ class Segmentation(Task[S, SegmentationData]):
         """The protocol as resolved; other settings than the scale's make it a variant."""
         own, usual = (dataclasses.asdict(one) for one in (settings, self.settings(scale)))
         names = [f.name for f in fields_with_help(type(settings)) if f.name not in ("protocol", "dataset", "workers")]
-        variant = "".join(f"-{name}={own[name]}" for name in names if own[name] != usual[name])
+        variant = "".join(f"-{name}={_short(own[name])}" for name in names if own[name] != usual[name])
         resolved = dataclasses.asdict(self.resolved(model, data, settings))
         name = settings.protocol  # type: ignore[attr-defined]
-        return Plan(name, {"protocol": resolved, "classes": list(data.classes)}, variant.replace("/", "_"))
+        return Plan(name, {"protocol": resolved, "classes": list(data.classes)}, variant)
 
     def run(self, model: Model, data: SegmentationData, settings: S, scale: str, place: Place) -> Outcome:
         """Judge; examples, the confusion matrix and each image's counts stay in the folder."""
@@ -123,6 +123,17 @@ class Segmentation(Task[S, SegmentationData]):
         found = {label: read_json(folder / "metrics.json") for label, folder in runs.items()}
         by_class = {label: {n: v["IoU"] for n, v in one["per_class"].items()} for label, one in found.items()}
         write_classes(pictures / f"{self.name}-classes.png", data.classes, by_class)
+
+
+def _short(value: Any) -> str:
+    """A setting as a part of a file's name."""
+    return (
+        "+".join(map(str, value))
+        if isinstance(value, tuple)
+        else Path(str(value)).stem
+        if "/" in str(value)
+        else str(value)
+    )
 
 
 class RidgeTask(Segmentation[RidgeSettings]):

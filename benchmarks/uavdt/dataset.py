@@ -167,18 +167,22 @@ def require_one_size(sequence: str, sizes: Iterable[tuple[int, ...]]) -> tuple[i
     return distinct[0]
 
 
-def read_truth(path: Path, sequence: str, length: int, size: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+def read_truth(
+    path: Path, sequence: str, length: int | None = None, size: tuple[int, ...] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Objects and ignored regions of a sequence, rows of numbers (:mod:`benchmarks.uavdt.rows`).
 
     :class:`InputError` for rows after its last frame, for unknown categories, and for boxes that leave the frames of
-    ``size`` (height, width) by more than :data:`SLACK` pixels.
+    ``size`` (height, width) by more than :data:`SLACK` pixels; what is not known is not compared.
     """
     found = []
     for suffix, columns in (("_gt_whole", TRUTH_COLUMNS), ("_gt_ignore", IGNORE_COLUMNS)):
         file = path / GROUND_TRUTH / f"{sequence}{suffix}.txt"
         rows = read_rows(file, columns, "ground truth file")
-        refuse_beyond(file, rows, length)
-        _refuse_outside(file, rows[:, BOX], size)
+        if length is not None:
+            refuse_beyond(file, rows, length)
+        if size is not None:
+            _refuse_outside(file, rows[:, BOX], size)
         found.append(rows)
     if not np.isin(found[0][:, CATEGORY], (1, 2, 3)).all():
         raise InputError(f"{path / GROUND_TRUTH / sequence}_gt_whole.txt has categories other than 1, 2 and 3")
