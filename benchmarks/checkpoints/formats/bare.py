@@ -113,7 +113,7 @@ def refuse_ambiguous(names: Mapping[str, torch.Tensor]) -> None:
         if "fc_norm.weight" in names and "blocks.0.attn.qkv.bias" not in names:
             unknown.append("the place of the norms (before or after each branch)")
     if "dist_token" in names:
-        unknown.append("nothing but the constructor's arguments (a DeiT with a distillation token)")
+        unknown.append("what a distillation token does (DeiT)")
     if "norm_pre.weight" in names:
         unknown.append("the activation (gelu or quick-gelu) and rotary positions (CLIP or PE)")
     table = names.get("pos_embed")
