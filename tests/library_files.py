@@ -316,7 +316,7 @@ LIBRARIES: dict[str, Library] = {
         lambda t: {
             "encoder": under("module.", other(t)),
             "predictor": {
-                "module.predictor_blocks.0.norm1.weight": torch.ones(2),
+                "module.predictor_pos_embed": torch.ones(2),
                 "module.mask_token": torch.ones(1, 1, 2),
             },
             "target_encoder": under("module.", t),

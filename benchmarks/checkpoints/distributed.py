@@ -2,7 +2,8 @@
 
 DINOv3, FSDP 2 and Lightning write them. The metadata is a pickle and is read like any other (:mod:`.inert`); each part
 is a small file of ``torch.save`` at its place in a ``.distcp`` file. Nothing of torch.distributed is needed, nor as
-many processes as wrote it. A tensor in one part is a view of its file where it lies aligned; the optimiser's are not read at all.
+many processes as wrote it. A tensor in one part is a view of its file where it lies aligned; the optimiser's are not
+read at all.
 """
 
 from __future__ import annotations
