@@ -1,44 +1,68 @@
-# `make demo` and `make test` are all that a newcomer types: the first use sets up .venv.
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
-PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet
-READY = .venv/ready
+# `make demo` and `make test` are all that a newcomer types: the first use sets up .venv. Nothing is compiled.
+# uv installs where it is there, else pip; `make UV= ...` takes pip in any case.
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+UV ?= $(shell command -v uv)
+ifneq ($(UV),)
+new_venv = $(UV) venv --quiet --seed --python $(PYTHON) $(1)
+install = $(UV) pip install --quiet --python $(1)/bin/python
+else
+new_venv = $(PYTHON) -m venv $(1)
+install = $(1)/bin/python -m pip --disable-pip-version-check --quiet install
+# OpenMMLab's packages bring the other opencv, which fills the same folder and needs libGL: this one goes on top.
+headless = $(call install,.venv) --force-reinstall --no-deps $(shell grep '^opencv-python-headless==' requirements.txt)
+endif
 SHELL = /bin/bash
 
-.PHONY: demo test lint regression clean
+# The stamps name what they depend on: other requirements make .venv anew, nothing else does.
+READY = .venv/ready-$(shell cksum < requirements.txt | tr ' ' -)
+INSTALLED = .venv/installed
+RUFF = $(shell grep '^ruff==' requirements.txt)
+LINT = .venv-lint/$(subst ==,-,$(RUFF))
 
-demo: $(READY)
+.PHONY: setup demo test test-gpu lint regression clean
+
+setup: $(INSTALLED)
+
+demo: $(INSTALLED)
 	.venv/bin/python tools/quickstart.py
 
-test: $(READY)
-	.venv/bin/python -m pytest -n 2 --dist loadfile
+# Without a GPU, also where there is one: the stored values are a CPU's.
+test: $(INSTALLED)
+	CUDA_VISIBLE_DEVICES= .venv/bin/python -m pytest -n 2 --dist loadfile
 
-lint: $(READY)
-	.venv/bin/ruff check .
-	.venv/bin/ruff format --check .
+test-gpu: $(INSTALLED)
+	.venv/bin/python -m pytest -m gpu
 
-regression: $(READY)
-	.venv/bin/python tools/ci_regression.py
+regression: $(INSTALLED)
+	CUDA_VISIBLE_DEVICES= .venv/bin/python tools/ci_regression.py
+
+lint: $(LINT)
+	.venv-lint/bin/ruff check .
+	.venv-lint/bin/ruff format --check .
 
 # The stamp is written last: a half-finished .venv has none and is made anew.
-$(READY): requirements.txt pyproject.toml Makefile
+$(READY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 	  { echo "Python 3.10 or newer is needed: make PYTHON=/path/to/python3.11"; exit 2; }
 	rm -rf .venv
-	$(PYTHON) -m venv .venv
-	@echo "[1/4] torch, torchvision and what compiles mmcv (a download of some GB)"
-	$(PIP) install --upgrade pip
-	$(PIP) install $(shell grep -E '^(torch|torchvision|setuptools)[=><]' requirements.txt | sed "s/.*/'&'/") wheel ninja
-	@echo "[2/4] mmcv, mmdet and the rest. mmcv has no wheel for this torch, so its C++ operators are"
-	@echo "      compiled here: about 8 minutes on 2 cores, once."
-	$(PIP) install --no-build-isolation -r requirements.txt
-	@echo "[3/4] this project, pytest and ruff"
-	$(PIP) install --no-build-isolation -e '.[dev]'
-	@echo "[4/4] checks"
-	@.venv/bin/python -c 'import cv2' 2>/dev/null || { echo "opencv finds no libGL: using its headless build"; \
-	  $(PIP) uninstall -y opencv-python && $(PIP) install opencv-python-headless; }
-	@.venv/bin/python -c 'import cv2, mmcv.ops, torchvision' || \
-	  { echo "mmcv was built without its operators: is there a C++ compiler? then: make clean && make test"; exit 1; }
+	$(call new_venv,.venv)
+	@echo "[1/2] torch and everything else (with the CUDA build of torch a download of some GB)"
+	$(call install,.venv) -r requirements.txt
+	$(headless)
+	@echo "[2/2] checks"
+	@.venv/bin/python -m benchmarks.installation
+	touch $@
+
+# The project's own name and commands, where pyproject.toml has changed: seconds, nothing is downloaded.
+$(INSTALLED): $(READY) pyproject.toml
+	$(call install,.venv) --no-deps --no-build-isolation -e .
+	touch $@
+
+$(LINT):
+	rm -rf .venv-lint
+	$(call new_venv,.venv-lint)
+	$(call install,.venv-lint) $(RUFF)
 	touch $@
 
 clean:
-	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache
+	rm -rf .venv .venv-lint build *.egg-info .pytest_cache .ruff_cache

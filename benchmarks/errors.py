@@ -1,4 +1,4 @@
-"""What a command says when its input is not usable: one line, and exit code 2."""
+"""What a command says about its input: one line and exit code 2 where it is not usable, or a note."""
 
 from __future__ import annotations
 
@@ -32,6 +32,15 @@ def run_command(main: Callable[[], int | None]) -> None:
         code = 130
     sys.stdout.flush()
     raise SystemExit(code or 0)
+
+
+def say(line: str) -> None:
+    """Print one line beside the work, on standard error: what is no fault but explains a number, such as a zero."""
+    tqdm = sys.modules.get("tqdm")
+    if tqdm:  # a bar that is running moves down
+        tqdm.tqdm.write(f"note: {line}", file=sys.stderr)
+    else:
+        print(f"note: {line}", file=sys.stderr)
 
 
 def _end_progress_bars() -> None:

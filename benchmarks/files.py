@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
-import tempfile
-from collections.abc import Iterator
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,20 +32,52 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
         raise InputError(f"{target.parent} is a file, not a folder: choose another output path") from error
     if target.is_dir():
         raise InputError(f"{target} is a folder: give the path of a file to write")
-    handle, name = tempfile.mkstemp(prefix=f".{target.stem}.", suffix=target.suffix, dir=target.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = _beside(target, _new_file)
     try:
         yield temporary
         with open(temporary, "rb") as stream:
             os.fsync(stream.fileno())
-        # mkstemp makes files private; give them the permissions that open() would have given.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(target: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary folder beside ``target``; rename it onto ``target`` when the block succeeds.
+
+    Raises :class:`FileExistsError` where somebody else has made ``target`` (and put something in it) meanwhile. When
+    the block raises, the temporary folder is removed.
+    """
+    target = Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _beside(target, os.mkdir)
+    try:
+        yield temporary
+        temporary.rename(target)
+    except OSError as error:
+        if error.errno == errno.ENOTEMPTY:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from error
+        raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _new_file(path: Path) -> None:
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+
+
+def _beside(target: Path, make: Callable[[Path], None]) -> Path:
+    """What ``make`` makes beside ``target``, under a hidden name of its own that keeps the suffix.
+
+    Made with full permissions, of which the kernel takes the umask off: what ``open()`` and ``mkdir()`` give. To ask
+    for the umask is to change it, for all threads of the process.
+    """
+    while True:
+        path = target.with_name(f".{target.stem}.{secrets.token_hex(4)}{target.suffix}")
+        with contextlib.suppress(FileExistsError):
+            make(path)
+            return path
 
 
 def write_text(target: str | os.PathLike[str], text: str) -> None:

@@ -13,12 +13,15 @@ from __future__ import annotations
 import contextlib
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
 from PIL import Image, PngImagePlugin
+from tqdm import tqdm
 
 from benchmarks.errors import InputError
 from benchmarks.files import require_file
@@ -42,6 +45,8 @@ _STRANGERS = (
     (0, b"\0\0\0\x0cJXL ", "JPEG XL, which is not decoded here", "convert it to PNG or JPEG"),
     (0, b"<", "text (a web page or an SVG), not a picture", "fetch the picture again"),
 )
+
+Result = TypeVar("Result")
 
 _ORIENTATION = 0x0112
 _TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_PLANES = 258, 262, 284
@@ -120,6 +125,30 @@ def orientation(path: str | os.PathLike[str]) -> int:
         if image.format not in ("JPEG", "MPO"):
             image.load()
         return _orientation(image)
+
+
+def read_all(
+    paths: Iterable[Path], read: Callable[[Path], Result], problems: list[str], what: str
+) -> dict[Path, Result]:
+    """Apply ``read`` to every path, on all cores; what it refuses becomes one line in ``problems``."""
+
+    def attempt(path: Path) -> Result | InputError:
+        try:
+            return read(path)
+        except InputError as error:
+            return error
+
+    paths = list(paths)
+    results: dict[Path, Result] = {}
+    # Decoding leaves the interpreter lock, so threads are enough.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        outcomes = tqdm(pool.map(attempt, paths), total=len(paths), desc=what, leave=False, dynamic_ncols=True)
+        for path, outcome in zip(paths, outcomes, strict=True):
+            if isinstance(outcome, InputError):
+                problems.append(str(outcome))
+            else:
+                results[path] = outcome
+    return results
 
 
 @contextlib.contextmanager

@@ -11,15 +11,21 @@ from typing import Any
 import cv2
 import numpy as np
 
+from benchmarks.coco.check import require_pictures
+from benchmarks.coco.dataset import CocoRoot, open_coco
 from benchmarks.core.model import Model
 from benchmarks.core.result import Result
 from benchmarks.core.runner import evaluate
+from benchmarks.core.tasks import task_named
+from benchmarks.davis.dataset import find_root as find_davis
 from benchmarks.davis.dataset import list_masks, open_video, read_frame, read_mask
 from benchmarks.davis.pictures import write_strip
 from benchmarks.davis.task import Videos, open_videos
 from benchmarks.figures.attention import write_query_attention
 from benchmarks.files import read_json, require_folder
 from benchmarks.images import read_rgb
+from benchmarks.knn.task import open_imagenet
+from benchmarks.listing import list_images
 
 
 @dataclass(frozen=True)
@@ -39,9 +45,18 @@ class Effort:
         }
 
 
+def require_data(data_root: Path) -> CocoRoot:
+    """COCO's images, which FLSL learns from too; :class:`InputError` names what is missing of the three data sets."""
+    require_folder(data_root, "data root (with coco/, davis/ and imagenet/)")
+    find_davis(data_root)
+    open_imagenet(data_root)
+    coco = open_coco(data_root)
+    require_pictures(coco)
+    return coco
+
+
 def judge(models: Sequence[Model], data_root: Path, out: Path, effort: Effort, seed: int = 0) -> list[Result]:
     """Every model by every task of ``effort``, in this process; records go to ``out/records``."""
-    require_folder(data_root, "data root (with coco/, davis/ and imagenet/)")
     found = []
     for model in models:
         for task, settings in effort.tasks.items():
@@ -50,12 +65,16 @@ def judge(models: Sequence[Model], data_root: Path, out: Path, effort: Effort, s
 
 
 def draw(results: Sequence[Result], models: Sequence[Model], data_root: Path, out: Path, pictures: Path) -> None:
-    """DAVIS strips of all models, and their attention on the first validation picture, into ``pictures``."""
+    """Detections, DAVIS strips and attention of all models, into ``pictures``."""
+    detector = task_named("coco-mask-rcnn")
+    detected = {r.artefacts: out / r.artefacts for r in results if r.task == detector.name}
+    settings = detector.settings("mini")
+    detector.draw(detector.open(data_root, "mini", settings), settings, detected, pictures)
     videos = open_videos(data_root, "mini")
     folders = {result.name: out / result.artefacts for result in results if result.task == "davis"}
     _draw_davis(pictures / "davis.png", folders, videos)
     coco = data_root / "coco" if (data_root / "coco").is_dir() else data_root
-    first = sorted((coco / "val2017").iterdir())[0]
+    first = coco / "val2017" / list_images(coco / "val2017")[0]
     image = cv2.resize(read_rgb(first), (224, 224))
     box = _largest_box(coco / "annotations" / "instances_val2017.json", first.name)
     networks: Mapping[str, Any] = {model.name: (model.module, model.card) for model in models}

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import os
 import shutil
 import sys
@@ -13,6 +11,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.claim import Claim, NoLocksHere, claim
 from benchmarks.errors import InputError
 from benchmarks.files import atomic_path
 from pretrain.failure import TrainingFailed
@@ -36,25 +35,26 @@ class SnapshotFolder:
     def __init__(self, out: Path, keep: int) -> None:
         self.out, self.keep = out, keep
         self.folder, self.newest = out / "snapshots", out / "checkpoint.pth"
+        self._claim: Claim | None = None
 
     def prepare(self, size: int) -> None:
         """Make sure that snapshots of ``size`` bytes can be written; :class:`InputError` says why not.
 
-        Also takes the folder's lock, which the system gives back when this process ends, however it ends.
+        Also takes the folder's lock, which is given back by :meth:`release` and when the process ends, however it ends.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = open(self.out / ".lock", "w")  # noqa: SIM115 (held until the process ends)
             with atomic_path(self.folder / "probe") as probe:
                 probe.write_bytes(b"x")
             (self.folder / "probe").unlink()
         except OSError as error:
             raise InputError(f"run.out {self.out} cannot be written to ({error.strerror}): choose another") from error
         try:
-            fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno in (errno.EACCES, errno.EAGAIN):
-                raise InputError(f"another run is training in {self.out}: choose another run.out") from error
+            self._claim = claim(self.out, patience=0)
+        except NoLocksHere as error:
+            print(f"warning: {error}; see to it that no other run trains in {self.out}", file=sys.stderr)
+        except InputError as error:
+            raise InputError(f"another run is training in {self.out} ({error}): choose another run.out") from error
         for leftover in [*self.folder.glob(".step-*.pth"), *self.out.glob(".checkpoint.*.pth")]:
             leftover.unlink(missing_ok=True)  # of a run that was killed while it wrote
         free = shutil.disk_usage(self.out).free
@@ -62,6 +62,11 @@ class SnapshotFolder:
             raise InputError(
                 f"{self.out} has {free / 2**30:.1f} GiB free, but two snapshots need {2 * size / 2**30:.1f}: make room"
             )
+
+    def release(self) -> None:
+        """Give the folder's lock back."""
+        if self._claim is not None:
+            self._claim.release()
 
     def save(self, state: dict[str, Any], step: int) -> None:
         """Write ``state`` (tensors and plain containers only); :class:`TrainingFailed` names what is still safe."""

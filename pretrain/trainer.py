@@ -14,6 +14,7 @@ import torch
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
+from benchmarks.devices import say_device
 from benchmarks.errors import InputError
 from pretrain.build import make_networks, make_objective
 from pretrain.config import Config, as_dict
@@ -41,6 +42,7 @@ class Trainer:
         self.processes = Processes(self.device)
         self.rank, self.world = self.processes.rank, self.processes.world
         self.loader, self.batches = make_loader(config, self.rank, self.world, self.device)
+        say_device(config.run.device)
         self.images = self.loader.dataset.images
         self.data = {"images": len(self.images), "names": self.images.fingerprint()}
         self.schedule = Schedule(config, self.batches.steps, self.batches.global_batch)
@@ -81,7 +83,13 @@ class Trainer:
     # -- the loop
 
     def run(self) -> Path:
-        """Train to the end (or go on to it) and return the path of the newest snapshot."""
+        """Train to the end (or go on to it) and return the path of the newest snapshot; then let go of ``run.out``."""
+        try:
+            return self._run()
+        finally:
+            self.snapshots.release()
+
+    def _run(self) -> Path:
         run, out = self.config.run, self.snapshots.out
         if self.processes.first:
             self.log = RunLog(out, self.step, run.tensorboard)

@@ -65,6 +65,8 @@ def other(tensors: Tensors) -> Tensors:
     return {name: tensor * 0 for name, tensor in tensors.items()}
 
 
+#: As timm's trainer saves them; six heads are in the architecture's name alone.
+TIMM_ARGS = argparse.Namespace(model_kwargs={"embed_dim": 24, "depth": 2, "patch_size": 8}, img_size=48)
 HEAD = {"head.mlp.0.weight": torch.ones(2, 2), "head.last_layer.weight_g": torch.ones(2, 1)}
 ARGS = argparse.Namespace(arch="vit_small", patch_size=8)
 
@@ -148,9 +150,9 @@ RESNET_HEAD = {"fc.weight": torch.ones(2, 64), "fc.bias": torch.ones(2)}
 TRUNK = "classy_state_dict"
 
 CASES: dict[str, Case] = {
-    "dino": Case(VIT, lambda t: t, "DINO layout", 6),
+    "dino": Case(VIT, lambda t: t, "unknown (layout DINO)", 6),
     "dino_full": Case(VIT, dino_file, "DINO"),
-    "ibot": Case(VIT, lambda t: {"state_dict": t}, "iBOT layout", 6),
+    "ibot": Case(VIT, lambda t: {"state_dict": t}, "unknown (layout iBOT)", 6),
     "ibot_student": Case(VIT, lambda t: {"state_dict": t | {"masked_embed": torch.zeros(1, 24)}}, "iBOT", 6),
     "ibot_full": Case(
         DINOV2,
@@ -184,7 +186,7 @@ CASES: dict[str, Case] = {
         lambda t: {
             TRUNK: {"base_model": {"model": {"trunk": t, "heads": {"0.clf.weight": torch.ones(2)}}}, "loss": {}}
         },
-        "VISSL",
+        "unknown (layout VISSL)",
         6,
     ),
     "mocov3": Case(
@@ -224,6 +226,20 @@ CASES: dict[str, Case] = {
         },
         "MSN",
         6,
+    ),
+    "ijepa": Case(
+        NO_CLASS,
+        lambda t: {
+            "target_encoder": under("module.", t),
+            "encoder": under("module.", other(t)),
+            "predictor": {"module.predictor_pos_embed": torch.ones(1, 36, 8), "module.mask_token": torch.ones(1, 1, 8)},
+            "opt": {},
+            "scaler": None,
+            "epoch": 3,
+        },
+        "I-JEPA",
+        6,
+        values=lambda t: fixed_table(t, 0),
     ),
     "mae": Case(VIT, lambda t: {"model": t}, "MAE", 6, values=lambda t: fixed_table(t, 1)),
     "mae_full": Case(
@@ -268,11 +284,20 @@ CASES: dict[str, Case] = {
         6,
     ),
     "dinov3": Case(DINOV3, dinov3_file, "DINOv3", values=without_key_bias),
-    "timm": Case(VIT, lambda t: t | {"head.weight": torch.ones(2, 24), "head.bias": torch.ones(2)}, "timm layout", 6),
-    "timm_trainer": Case(VIT, lambda t: {"arch": "vit_small_patch16_224", "state_dict": t, "epoch": 1}, "timm"),
-    "deit": Case(VIT, lambda t: {"model": t}, "DeiT layout", 6),
+    "timm": Case(
+        VIT, lambda t: t | {"head.weight": torch.ones(2, 24), "head.bias": torch.ones(2)}, "unknown (layout timm)", 6
+    ),
+    "timm_trainer": Case(
+        VIT,
+        lambda t: {"arch": "vit_small_patch16_224", "state_dict": t, "epoch": 1, "args": TIMM_ARGS},
+        "unknown (layout timm)",
+    ),
+    "deit": Case(VIT, lambda t: {"model": t}, "unknown (layout DeiT)", 6),
     "torchvision": Case(
-        VIT, lambda t: spell(torchvision.VIT, t) | {"heads.head.weight": torch.ones(2, 24)}, "torchvision ViT", 6
+        VIT,
+        lambda t: spell(torchvision.VIT, t) | {"heads.head.weight": torch.ones(2, 24)},
+        "unknown (layout torchvision ViT)",
+        6,
     ),
     "mmpretrain": Case(
         DINOV2,
@@ -280,7 +305,7 @@ CASES: dict[str, Case] = {
             "meta": MM_META,
             "state_dict": under("backbone.", spell(openmmlab.MMPRETRAIN, t)) | {"head.fc.weight": torch.ones(2)},
         },
-        "mmpretrain ViT",
+        "unknown (layout mmpretrain)",
     ),
     "mmseg": Case(
         dataclasses.replace(VIT, final_norm=False),
@@ -289,7 +314,7 @@ CASES: dict[str, Case] = {
             "state_dict": under("backbone.", spell(openmmlab.MMSEG, t))
             | {"decode_head.conv_seg.weight": torch.ones(2)},
         },
-        "mmseg ViT",
+        "unknown (layout mmseg)",
     ),
     "vitdet": Case(
         dataclasses.replace(VIT, class_token=False, final_norm=False),
@@ -298,11 +323,13 @@ CASES: dict[str, Case] = {
             | {"backbone.simfp_2.0.weight": torch.ones(2), "roi_heads.box_predictor.cls_score.weight": torch.ones(2)},
             "iteration": 3,
         },
-        "ViTDet (detectron2)",
+        "unknown (layout ViTDet)",
         6,
     ),
-    "resnet_torchvision": Case(RESNET, lambda t: t | RESNET_HEAD, "torchvision ResNet layout"),
-    "resnet_basic": Case(RESNET_BASIC, lambda t: {"state_dict": t | RESNET_HEAD}, "torchvision ResNet layout"),
+    "resnet_torchvision": Case(RESNET, lambda t: t | RESNET_HEAD, "unknown (layout torchvision ResNet)"),
+    "resnet_basic": Case(
+        RESNET_BASIC, lambda t: {"state_dict": t | RESNET_HEAD}, "unknown (layout torchvision ResNet)"
+    ),
     "resnet_dino": Case(RESNET, lambda t: dino_file(t), "DINO ResNet"),
     "resnet_moco": Case(
         RESNET,
@@ -342,16 +369,18 @@ CASES: dict[str, Case] = {
         "SCRL or BYOL (kakaobrain)",
     ),
     "resnet_vissl": Case(
-        RESNET, lambda t: {TRUNK: {"base_model": {"model": {"trunk": under("_feature_blocks.", t)}}}}, "VISSL ResNet"
+        RESNET,
+        lambda t: {TRUNK: {"base_model": {"model": {"trunk": under("_feature_blocks.", t)}}}},
+        "unknown (layout VISSL ResNet)",
     ),
     "resnet_mmselfsup": Case(
         RESNET,
         lambda t: {"meta": {}, "state_dict": under("backbone.", t) | {"neck.fc0.weight": torch.ones(2)}},
-        "mmselfsup ResNet",
+        "unknown (layout mmselfsup ResNet)",
     ),
     "resnet_detectron2": Case(
         RESNET,
         lambda t: {"model": spell(layouts.RESNET_DETECTRON2, t), "matching_heuristics": True},
-        "detectron2 ResNet",
+        "unknown (layout detectron2 ResNet)",
     ),
 }

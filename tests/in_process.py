@@ -6,6 +6,7 @@ import contextlib
 import io
 import runpy
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
@@ -23,12 +24,21 @@ class Done(NamedTuple):
 
 def run_tool(name: str, *arguments: object) -> Done:
     """``python tools/NAME ARGUMENTS``."""
+    return _run(name, arguments, lambda: runpy.run_path(str(TOOLS / name), run_name="__main__"))
+
+
+def run_suite(*arguments: object) -> Done:
+    """``python -m benchmarks ARGUMENTS``."""
+    return _run("benchmarks", arguments, lambda: runpy.run_module("benchmarks", run_name="__main__"))
+
+
+def _run(name: str, arguments: Iterable[object], main: Callable[[], object]) -> Done:
     out, err = io.StringIO(), io.StringIO()
     code = 0
     with mock.patch.object(sys, "argv", [name, *map(str, arguments)]):
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             try:
-                runpy.run_path(str(TOOLS / name), run_name="__main__")
+                main()
             except SystemExit as end:
                 code = end.code or 0
     return Done(code, out.getvalue(), err.getvalue())

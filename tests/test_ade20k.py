@@ -44,7 +44,7 @@ def test_a_run_trains_predicts_and_scores_what_it_wrote(root, control, tmp_path)
     words += ["--recipe", "corrected", "--iterations", 2, "--batch", 2]
     done = run_table("ade20k.py", *words)
     assert done.returncode == 0, done.stderr
-    (folder,) = out.glob("random-corrected-seed3-*")
+    (folder,) = out.glob("random-corrected-ade20k-fpn-seed3-*")
     losses = [json.loads(line) for line in (folder / "losses.jsonl").read_text().splitlines()]
     assert [line["iteration"] for line in losses] == [1, 2]
     (record,) = (json.loads(path.read_text()) for path in (out / "records").glob("*.json"))
@@ -65,7 +65,7 @@ def test_weights_that_did_not_load_end_the_run(root, control, tmp_path, monkeypa
 
     monkeypatch.setattr(SegmentationBackbone, "init_weights", lambda self: None)
     with pytest.raises(InputError, match=r"does not hold .* after initialisation"):
-        run(control, open_ade20k(root), tmp_path / "out", "mini", "released", Options(1, 2, 1e-3), progress=False)
+        run(control, open_ade20k(root), tmp_path / "out", "mini", Options(1, 2, 1e-3), progress=False)
 
 
 def test_the_recipes_differ_in_levels_and_in_what_decays(control):

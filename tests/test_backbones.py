@@ -1,6 +1,8 @@
 """The house ViT and canonical checkpoints."""
 
 import math
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -99,7 +101,6 @@ def test_rotary_attention_is_the_formula():
     module = HouseViT(architecture, ResizeRule()).eval()
     module.rope.periods.copy_(torch.tensor([1.0, 3.0]))
     block, x = module.blocks[0].attn, torch.randn(1, 3 + 6, 16)
-    module.rope.prepare(2, 3)
     q, k, v = (t.clone() for t in block.qkv(x).reshape(1, 9, 3, 2, 8).permute(2, 0, 3, 1, 4))
 
     def rotated(heads, row, column):
@@ -116,4 +117,49 @@ def test_rotary_attention_is_the_formula():
             heads[:, :, 3 + token] = rotated(heads[:, :, 3 + token].clone(), row, column)
     weights = (q @ k.transpose(-2, -1) / 8**0.5).softmax(-1)
     expected = block.proj((weights @ v).transpose(1, 2).reshape(1, 9, 16))
-    assert torch.allclose(block(x), expected, atol=1e-5)
+    assert torch.allclose(block(x, module.rope(2, 3)), expected, atol=1e-5)
+    with pytest.raises(RuntimeError, match="without angles"):
+        block(x)
+
+
+def rotary_network():
+    torch.manual_seed(0)
+    architecture = Architecture(16, 2, 2, 8, 32, class_token=True, registers=2, position="rope")
+    module = HouseViT(architecture, ResizeRule()).eval()
+    module.rope.periods.copy_(torch.tensor([1.0, 3.0]))
+    return module
+
+
+@torch.no_grad()
+def test_a_network_called_from_threads_gives_what_it_gives_alone():
+    module = rotary_network()
+    images = [torch.randn(1, 3, *size) for size in ((16, 24), (24, 16), (32, 32), (8, 48))]
+    expected = [module.patch_tokens(image) for image in images]
+    # Every forward reaches the first block before any of them goes on: whatever they share is the last one's.
+    meeting = threading.Barrier(len(images))
+
+    def wait(*_):
+        meeting.wait(timeout=60)
+
+    module.blocks[0].register_forward_pre_hook(wait)
+    with ThreadPoolExecutor(len(images)) as pool:
+        for _ in range(3):
+            for ours, alone in zip(pool.map(torch.no_grad()(module.patch_tokens), images), expected, strict=True):
+                assert torch.equal(ours, alone)
+
+
+def test_recomputed_rotary_blocks_have_the_gradients_of_kept_ones():
+    module = rotary_network()
+    images, others = torch.randn(2, 3, 16, 24), torch.randn(1, 3, 24, 16)
+    found, calls = [], []
+    module.blocks[1].mlp.register_forward_pre_hook(lambda *_: calls.append(1))
+    for enable in (False, True):
+        module.zero_grad()
+        module.set_grad_checkpointing(enable)
+        loss = module.forward_intermediates(images, indices=1, intermediates_only=True)[0].square().sum()
+        with torch.no_grad():
+            module.patch_tokens(others)  # another grid before the backward pass
+        loss.backward()
+        found.append([value.grad.clone() for value in module.parameters() if value.grad is not None])
+    assert len(calls) == 2 + 3
+    assert all(torch.equal(kept, again) for kept, again in zip(*found, strict=True))

@@ -284,6 +284,7 @@ def test_a_folder_that_is_not_whole_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"config\.json is not valid JSON"):
         convert_in_memory(tmp_path / "x")
     (tmp_path / "x" / "config.json").unlink()
+    index.unlink()
     with pytest.raises(InputError, match=r"without config\.json"):
         convert_in_memory(tmp_path / "x")
 

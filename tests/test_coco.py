@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 
 import numpy as np
@@ -15,6 +16,7 @@ from benchmarks.checkpoints.canonical import read_canonical
 from benchmarks.coco.dataset import open_coco
 from benchmarks.coco.intervals import score_with_interval
 from benchmarks.coco.overfit import choose_images, write_subset
+from benchmarks.coco.pictures import write_detections
 from benchmarks.coco.recipe import Options
 from benchmarks.coco.run import CONFIGS, run
 from benchmarks.coco.scoring import score
@@ -89,7 +91,7 @@ def test_a_wrong_head_count_is_another_network(control):
 
 def test_training_goes_through_and_resumes(coco, control, tmp_path):
     pytest.importorskip("mmcv.ops", reason="needs mmcv with its operators")
-    result = run(control, coco, tmp_path / "out", iterations=2, progress=False)
+    result = run(control, open_coco(coco), tmp_path / "out", iterations=2, progress=False)
     lines = [json.loads(line) for line in (tmp_path / "out" / "losses.jsonl").read_text().splitlines()]
     assert [line["iteration"] for line in lines] == [1, 2]
     assert all(line["loss_mask"] > 0 for line in lines)
@@ -98,7 +100,7 @@ def test_training_goes_through_and_resumes(coco, control, tmp_path):
     assert set(scored["metrics"]) >= {"bbox/AP", "segm/AP75"}
     assert set(scored["interval"]["values"]) >= {"bbox/AP", "segm/AP75"}
     assert {name: result[name] for name in scored} == scored
-    resumed = run(control, coco, tmp_path / "out", iterations=3, progress=False)
+    resumed = run(control, open_coco(coco), tmp_path / "out", iterations=3, progress=False)
     assert len((tmp_path / "out" / "losses.jsonl").read_text().splitlines()) == 3
     assert resumed["run"]["iterations"] == 3
 
@@ -108,7 +110,7 @@ def test_sigterm_leaves_a_snapshot_of_that_update(coco, control, tmp_path, monke
     from benchmarks.engines.mmengine_hooks import LossLog
 
     whole, out = tmp_path / "whole", tmp_path / "out"
-    run(control, coco, whole, iterations=3, progress=False)
+    run(control, open_coco(coco), whole, iterations=3, progress=False)
     log = LossLog.after_train_iter
 
     def log_and_be_preempted(self, runner, *args, **kwargs) -> None:
@@ -120,11 +122,11 @@ def test_sigterm_leaves_a_snapshot_of_that_update(coco, control, tmp_path, monke
     with monkeypatch.context() as patch:
         patch.setattr(LossLog, "after_train_iter", log_and_be_preempted)
         with pytest.raises(SystemExit) as stop:
-            run(control, coco, out, iterations=3, progress=False)
+            run(control, open_coco(coco), out, iterations=3, progress=False)
     signal.signal(signal.SIGTERM, before)
     assert stop.value.code == 143
     assert torch.load(out / "last.pth", weights_only=False)["meta"]["iter"] == 2
-    run(control, coco, out, iterations=3, progress=False)
+    run(control, open_coco(coco), out, iterations=3, progress=False)
     assert (out / "losses.jsonl").read_text() == (whole / "losses.jsonl").read_text()
 
 
@@ -135,7 +137,7 @@ def test_weights_that_did_not_load_end_the_run(coco, control, tmp_path, monkeypa
     # What happened to the published detector: its initialisation ran, and loaded nothing.
     monkeypatch.setattr(CanonicalViT, "init_weights", lambda self: None)
     with pytest.raises(InputError, match=r"does not hold .* after initialisation"):
-        run(control, coco, tmp_path / "out", iterations=1, progress=False)
+        run(control, open_coco(coco), tmp_path / "out", iterations=1, progress=False)
 
 
 def test_the_truth_as_detections_scores_100(coco):
@@ -196,7 +198,7 @@ def test_a_detector_trains_in_bfloat16_on_a_data_set_of_one_image(coco, control,
     with pytest.raises(InputError, match="lists no image -1"):
         write_subset(whole, [-1], tmp_path / "none")
     options = Options(updates=1, batch=1)
-    result = run(control, data.path, tmp_path / "out", CONFIGS / f"{detector}.py", options=options, progress=False)
+    result = run(control, data, tmp_path / "out", CONFIGS / f"{detector}.py", options=options, progress=False)
     assert result["run"]["schedule"]["precision"] == "bf16"
     state = torch.load(tmp_path / "out/last.pth", map_location="cpu", weights_only=False)["state_dict"]
     # Autocast is for what is computed: weights stay in fp32, and they moved.
@@ -204,6 +206,46 @@ def test_a_detector_trains_in_bfloat16_on_a_data_set_of_one_image(coco, control,
     assert trained.dtype == torch.float32
     before = read_canonical(control)[0]["blocks.0.attn.qkv.weight"]
     assert not torch.equal(trained, before)
+
+
+def test_data_as_people_have_it_trains_and_scores_as_the_clean_one(coco, control, tmp_path):
+    pytest.importorskip("mmcv.ops", reason="needs mmcv with its operators")
+    messy = tmp_path / "messy" / "coco"
+    shutil.copytree(coco / "coco", messy)
+    names = {}
+    for split in ("train", "val"):
+        file = messy / f"annotations/instances_{split}2017.json"
+        data = json.loads(file.read_text())
+        for image in data["images"]:
+            names[f"picture {image['id']:06d}"] = image["id"]
+            image["id"] = f"picture {image['id']:06d}"
+        for number, annotation in enumerate(data["annotations"]):
+            annotation |= {"id": number, "image_id": f"picture {annotation['image_id']:06d}"}
+            annotation["category_id"] = f"class {annotation['category_id']}"
+            if not annotation["iscrowd"]:
+                annotation.pop("iscrowd")
+                annotation["segmentation"].append([1, 1, 2, 2])
+        for category in data["categories"]:
+            category["id"] = f"class {category['id']}"
+        file.write_text(json.dumps(data))
+    results = [
+        run(control, open_coco(root), tmp_path / root.parent.name, iterations=1, progress=False)
+        for root in (coco / "coco", messy)
+    ]
+    found = [
+        json.loads((tmp_path / root.parent.name / "detections.json").read_text()) for root in (coco / "coco", messy)
+    ]
+    assert found[0]
+    for detection in found[1]:
+        detection["image_id"] = names[detection["image_id"]]
+        detection["category_id"] = int(detection["category_id"].removeprefix("class "))
+    assert found[0] == found[1]
+    assert results[0]["metrics"] == results[1]["metrics"]
+    assert results[0]["interval"] == results[1]["interval"]
+    losses = [(tmp_path / root.parent.name / "losses.jsonl").read_text() for root in (coco / "coco", messy)]
+    assert losses[0] == losses[1]
+    own = json.loads((tmp_path / "messy" / "detections.json").read_text())
+    write_detections(tmp_path / "a.png", messy / "annotations/instances_val2017.json", messy / "val2017", own)
 
 
 def test_missing_and_broken_images_are_named(control, tmp_path):
@@ -216,4 +258,4 @@ def test_missing_and_broken_images_are_named(control, tmp_path):
     pytest.importorskip("mmcv.ops", reason="needs mmcv with its operators")
     victim.write_bytes(content[: len(content) // 2])
     with pytest.raises(InputError, match=rf"{victim.name} is not a whole image"):
-        run(control, tmp_path, tmp_path / "out", iterations=4, progress=False)
+        run(control, open_coco(tmp_path), tmp_path / "out", iterations=4, progress=False)

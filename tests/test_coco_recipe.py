@@ -9,20 +9,20 @@ import numpy as np
 import pytest
 from pycocotools import mask as rle
 from pycocotools.cocoeval import COCOeval
+from results import result
 
 from benchmarks import shapes
 from benchmarks.checkpoints.card import Architecture, ResNetArchitecture
 from benchmarks.coco import intervals
-from benchmarks.coco.dataset import open_coco
 from benchmarks.coco.intervals import _recalls, matches, resampled, score_with_interval
 from benchmarks.coco.recipe import Options, resolve
 from benchmarks.coco.run import check_fit
 from benchmarks.coco.scoring import BOX_SCORERS, score
-from benchmarks.coco.table import twelve
 from benchmarks.controls import write_random_control
 from benchmarks.errors import InputError
 from benchmarks.tables import paper, table1, table2
 from benchmarks.tables.render import render
+from benchmarks.tables.twelve import twelve
 
 ROOT = Path(__file__).resolve().parents[1]
 ONE_X = {"batch": 8, "epochs": 12, "drops": (8, 11), "warm_up": 1000, "learning_rate": 5e-5, "precision": "fp16"}
@@ -68,42 +68,11 @@ def test_a_checkpoint_that_is_not_the_configs():
         check_fit({"kind": "vit"}, ResNetArchitecture(64, (3, 4, 6, 3), (64,) * 4, (256,) * 4), "r", "vit.py")
 
 
-FAULTS = {
-    "category": (lambda d: d["annotations"][0].update(category_id=77), "is of category 77, which is not listed"),
-    "image": (lambda d: d["annotations"][0].update(image_id=-5), "is for image -5, which is not listed"),
-    "polygon": (lambda d: d["annotations"][0].update(segmentation=[[0, 0, 500, 0, 500, 9]]), "leaves its image of"),
-    "rle": (
-        lambda d: d["annotations"][0].update(segmentation={"size": [5, 7], "counts": [35]}),
-        "is 7x5, its image is",
-    ),
-    "classes": (lambda d: d.update(categories=[]), "lists no categories"),
-    "twice": (lambda d: d["images"].append(d["images"][0]), "1 image ids are there twice"),
-    "mask": (lambda d: d["annotations"][0].pop("segmentation"), "an entry that COCO has not .*segmentation"),
-}
-
-
 @pytest.fixture(scope="module")
 def coco(tmp_path_factory):
     root = tmp_path_factory.mktemp("faulty")
     shapes.write_coco(root, train_images=3, val_images=2, size=64, seed=0)
     return root / "coco"
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-def test_faults_of_annotations_are_named(coco, fault):
-    file = coco / "annotations/instances_train2017.json"
-    whole = file.read_text()
-    data = json.loads(whole)
-    break_it, line = FAULTS[fault]
-    break_it(data)
-    try:
-        file.write_text(json.dumps(data))
-        with pytest.raises(InputError, match=rf"instances_train2017.json.*{line}") as raised:
-            open_coco(coco)
-        assert "\n" not in str(raised.value)
-    finally:
-        file.write_text(whole)
-    assert open_coco(coco).annotated_images == 3
 
 
 def test_nothing_found_is_no_score_where_nothing_is(coco):
@@ -205,21 +174,15 @@ def test_the_papers_numbers_are_the_papers():
 
 
 def test_eight_heads_have_a_row_of_their_own_and_minus_one_is_no_score():
-    card = {"method": "FLSL", "architecture": {"kind": "vit", "embed_dim": 384, "depth": 12, "patch_size": 16}}
     metrics = {f"{kind}/{name}": 40.0 for kind in ("bbox", "segm") for name in ("AP", "AP50", "AP75", "APs", "APm")}
     metrics |= {"bbox/APl": None, "segm/APl": None}
-    records = [
-        {"benchmark": "coco-mask-rcnn", "scale": "paper", "seed": 0, "name": name, "metrics": metrics,
-         "checkpoint": {"sha256": "same", "card": card}}
-        for name in ("mine", "mine-8heads")
-    ]  # fmt: skip
+    records = [result("coco-mask-rcnn", metrics, "FLSL", 300, name=name) for name in ("mine", "mine-8heads")]
     lines = [line.label for line in paper.lines(table1.TABLE, records) if line.runs]
     assert lines == ["FLSL (mine)", "FLSL (mine-8heads)"]
     text = render(twelve(table1.TABLE, records), "text")
     assert text.count("mine-8heads") == 2
     assert "-1" not in text
-    resnet = {"checkpoint": {"card": {"architecture": {"kind": "resnet", "blocks": [3, 4, 6, 3]}}}}
-    assert paper.backbone_name(resnet) == "RN50"
+    assert paper.architecture_name({"kind": "resnet", "blocks": [3, 4, 6, 3]}) == "RN50"
 
 
 def test_a_dry_run_plans_and_bad_input_ends_with_one_line(coco, tmp_path):
@@ -240,13 +203,3 @@ def test_a_dry_run_plans_and_bad_input_ends_with_one_line(coco, tmp_path):
     assert done.returncode == 2
     assert "lists 3 images, COCO 2017 has 118287" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
-
-
-def test_a_gpu_without_cuda_operators_is_said(monkeypatch):
-    ops = pytest.importorskip("mmcv.ops", reason="needs mmcv with its operators")
-    from benchmarks.engines.mmdet import require_mmdet
-
-    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    monkeypatch.setattr(ops, "get_compiling_cuda_version", lambda: "not available")
-    with pytest.raises(InputError, match="without its CUDA operators"):
-        require_mmdet()

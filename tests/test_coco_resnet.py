@@ -11,6 +11,7 @@ from benchmarks import shapes
 from benchmarks.backbones.resnet import HouseResNet
 from benchmarks.checkpoints.canonical import write_canonical
 from benchmarks.checkpoints.card import SIZE_RESIZE, Card, ResNetArchitecture
+from benchmarks.coco.dataset import open_coco
 from benchmarks.coco.recipe import Options
 from benchmarks.coco.run import CONFIGS, check_fit, run
 from benchmarks.engines import mmdet as engine
@@ -61,7 +62,9 @@ def test_the_config_trains_every_layer_with_synchronised_norms(tmp_path):
     checkpoint = write(tmp_path / "r.safetensors", RESNET, mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.3))
     shapes.write_coco(tmp_path, train_images=1, val_images=1, size=64, seed=0)
     config = small_config(tmp_path)
-    result = run(checkpoint, tmp_path, tmp_path / "out", config, progress=False, options=Options(batch=1, updates=2))
+    result = run(
+        checkpoint, open_coco(tmp_path), tmp_path / "out", config, progress=False, options=Options(batch=1, updates=2)
+    )
     losses = [json.loads(line)["loss"] for line in (tmp_path / "out/losses.jsonl").read_text().splitlines()]
     assert len(losses) == 2
     assert result["run"]["schedule"]["learning_rate"] == pytest.approx(0.02 / 16)

@@ -1,7 +1,10 @@
 """Windowed propagation equals the published formulas with every matrix in full, over sizes, radii, k and ties."""
 
 import dataclasses
+import multiprocessing
 import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -9,7 +12,8 @@ import torch.nn.functional as F
 
 from benchmarks.davis import propagation
 from benchmarks.davis.propagation import propagate_labels
-from benchmarks.davis.protocol import CRW, DINO
+from benchmarks.davis.protocol import CRW, DINO, PROTOCOLS
+from benchmarks.davis.threads import spread
 
 
 def dense(target, features, labels, protocol):
@@ -20,13 +24,21 @@ def dense(target, features, labels, protocol):
     )
     down, across = (rows[:, None] - rows).abs(), (columns[:, None] - columns).abs()
     radius = protocol.radius or height + width
-    near = (down <= radius) & (across <= radius) if protocol.window == "square" else down**2 + across**2 < radius**2
+    near = {
+        "square": (down <= radius) & (across <= radius),
+        "disk": down**2 + across**2 < radius**2,
+        "closed disk": (down**2 + across**2).double().sqrt() <= radius,
+    }[protocol.window]
     near = near.expand(len(features), -1, -1).clone()
     near[0] |= not protocol.window_on_first
     cosine = torch.einsum("nkd,qd->nkq", features.flatten(1, 2), target.flatten(0, 1))
     cosine, near = cosine.flatten(0, 1), near.flatten(0, 1)
     k = min(protocol.topk, len(cosine))
-    if protocol.keep_ties:
+    if protocol.ties_of == "similarities":
+        cosine = cosine.masked_fill(~near, -torch.inf)
+        least = cosine.topk(k, dim=0).values[-1]
+        affinity = (cosine.masked_fill(cosine < least, -torch.inf) / protocol.temperature).softmax(0)
+    elif protocol.keep_ties:
         affinity = torch.exp(cosine / protocol.temperature) * near
         affinity[affinity < affinity.topk(k, dim=0).values[-1]] = 0
         affinity = affinity / affinity.sum(0)
@@ -114,3 +126,58 @@ def test_the_five_nearest_are_of_all_frames_together():
     weights = torch.exp(cosines / 0.1) * (cosines >= 0.5)
     ours = propagate_labels(target, features, labels, DINO).flatten()
     assert torch.allclose(ours, weights / weights.sum(), atol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("alike", [0, 2])
+@pytest.mark.parametrize("name", ["dinov3-m", "siammae"])
+def test_every_protocol_equals_its_dense_formula(name, seed, alike):
+    protocol = dataclasses.replace(PROTOCOLS[name], radius=[PROTOCOLS[name].radius, 3, 5, 1][seed])
+    height, width = SIZES[seed]
+    target, features, labels = random_case(seed, height, width, 4, alike=alike)
+    if alike and not protocol.keep_ties:
+        labels = labels[:1, :, :1, :1].expand_as(labels)  # which of many equal ones count is nobody's rule
+    ours = propagate_labels(target, features, labels, protocol, scratch=1 if seed % 2 else 256)
+    assert torch.allclose(ours, dense(target, features, labels, protocol), atol=2e-6)
+
+
+def numbers_of_threads():
+    """What torch uses in this thread and in one that begins now."""
+    found = [torch.get_num_threads()]
+    thread = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    return found
+
+
+def test_the_process_keeps_its_number_of_threads():
+    before = torch.get_num_threads()
+    case = random_case(0, 3, 20, context=2)  # three columns of tiles: fewer threads than there are
+    expected = propagate_labels(*case, DINO)
+    torch.set_num_threads(16)
+    try:
+        for _ in range(2):
+            assert torch.equal(propagate_labels(*case, DINO), expected)
+            assert numbers_of_threads() == [16, 16]
+        with ThreadPoolExecutor(1) as pool:  # and where a video has a thread of its own
+            pool.submit(spread, lambda item: None, range(4), 5).result()
+        assert numbers_of_threads() == [16, 16]
+        inside = []
+        spread(lambda item: inside.append(torch.get_num_threads()), range(8), 3)
+        assert inside == [1] * 8
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_fork_has_threads_of_its_own():
+    spread(lambda item: None, range(4), 2)
+    context = multiprocessing.get_context("fork")
+    process = context.Process(target=spread, args=(abs, range(4), 2))
+    process.start()
+    process.join(60)
+    assert process.exitcode == 0
+
+
+def test_what_a_thread_raises_reaches_the_caller():
+    with pytest.raises(ZeroDivisionError):
+        spread(lambda item: 1 // item, range(3), 2)

@@ -207,10 +207,10 @@ def test_predictions_that_do_not_fit_are_refused(tmp_path):
     with pytest.raises(InputError, match="different sizes, 60x40 and 60x20"):
         evaluate(tmp_path, tmp_path / "pred")
     Image.new("RGB", (60, 40)).save(third)
-    with pytest.raises(InputError, match="3 channels"):
+    with pytest.raises(InputError, match="RGB colours, not label indices"):
         evaluate(tmp_path, tmp_path / "pred")
     third.write_bytes(third.read_bytes()[:60])
-    with pytest.raises(InputError, match="not a whole PNG"):
+    with pytest.raises(InputError, match="not a whole label map"):
         evaluate(tmp_path, tmp_path / "pred")
     third.unlink()
     with pytest.raises(InputError, match=r"lacks 00003.png \(1 of 3"):

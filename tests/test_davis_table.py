@@ -6,10 +6,10 @@ from tables_in_process import run_table
 
 from benchmarks import shapes
 from benchmarks.controls import write_random_control
-from benchmarks.davis.table import interval, open_data
+from benchmarks.core.command import named
+from benchmarks.core.result import read_results
+from benchmarks.davis.task import interval, open_videos
 from benchmarks.errors import InputError
-from benchmarks.records import read_records
-from benchmarks.tables.command import named
 from benchmarks.tables.table4 import TABLE
 
 
@@ -24,23 +24,23 @@ def test_a_mini_run_leaves_records_and_pictures_and_is_no_reproduction(tmp_path)
     assert "2 jobs, 0 done, 2 to do" in plan  # no seed takes part
     done = run_table("table4.py", *words)
     assert done.returncode == 0, done.stderr
-    records = sorted(read_records(tmp_path / "out" / "records"), key=lambda record: record["name"])
-    assert [(r["benchmark"], r["scale"], r["protocol"], r["name"]) for r in records] == [
+    records = sorted(read_results(tmp_path / "out" / "records"), key=lambda record: record.name)
+    assert [(r.benchmark, r.scale, r.protocol, r.name) for r in records] == [
         ("davis", "mini", "davis2017-192p (mini)", name) for name in "ab"
     ]
-    assert 0 < records[0]["metrics"]["J&F-Mean"] < 1
-    assert records[0]["interval"] == interval(records[0]["metrics"])
-    low, high = records[0]["interval"]["values"]["J&F-Mean"]
-    assert low < records[0]["metrics"]["J&F-Mean"] < high
+    assert 0 < records[0].metrics["J&F-Mean"] < 1
+    assert records[0].interval == interval(records[0].metrics)
+    low, high = records[0].interval["values"]["J&F-Mean"]
+    assert low < records[0].metrics["J&F-Mean"] < high
     assert done.stdout.count("not run") == len(TABLE.rows)
     assert done.stdout.count("mini: no reproduction") == 2
-    assert (tmp_path / "out/pictures/a/shapes-00.webp").is_file()
+    assert list((tmp_path / "out/pictures").glob("a-davis-*/shapes-00.webp"))
 
 
 def test_scale_paper_wants_the_whole_validation_set(tmp_path):
     shapes.write_davis(tmp_path, 0, 1, frames=5, height=96, width=160)
     with pytest.raises(InputError, match="1 validation sequences with 5 frames instead of 30 with 1999"):
-        open_data(tmp_path, "paper")
+        open_videos(tmp_path, "paper")
 
 
 def test_names_of_checkpoints():

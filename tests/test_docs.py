@@ -24,12 +24,13 @@ from in_process import run_tool
 
 from benchmarks import shapes
 from benchmarks.controls import write_random_control
-from benchmarks.records import make_record, write_record
+from benchmarks.core.model import load_model
+from benchmarks.core.result import free_result
 from pretrain.config import load_config
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
-STARTS = ("python ", "torchrun ", "make ")
+STARTS = ("python ", "torchrun ", "make ", "flsl-bench ")
 #: Folders of the repository: a path into one of them must exist.
 OURS = ("benchmarks", "docs", "pretrain", "tests", "third_party_configs", "tools")
 
@@ -72,14 +73,25 @@ def parser_of(program: str) -> argparse.ArgumentParser:
     def catch(self, *arguments, **options):
         raise Caught(self)
 
-    beside = mock.patch.object(sys, "path", [str((ROOT / program).parent), *sys.path])  # as python itself does
+    name, *words = program.split()
+    beside = mock.patch.object(sys, "path", [str((ROOT / name).parent), *sys.path])  # as python itself does
     with mock.patch.multiple(argparse.ArgumentParser, parse_args=catch, parse_intermixed_args=catch):
-        with beside, mock.patch.object(sys, "argv", [program]):
+        with beside, mock.patch.object(sys, "argv", [name, *words]):
             try:
-                runpy.run_path(str(ROOT / program), run_name="__main__")
+                runpy.run_path(str(ROOT / name), run_name="__main__")
             except Caught as caught:
                 return caught.args[0]
     raise AssertionError(f"{program} parses no arguments")
+
+
+#: Modules that take no arguments.
+WITHOUT_ARGUMENTS = ("benchmarks.installation",)
+
+
+def suite_command(words: list[str]) -> tuple[str, list[str]]:
+    """The program of a sub-command of flsl-bench, as :func:`parser_of` takes it, and its arguments."""
+    own = 2 if words[0] == "table" else 1
+    return " ".join(["benchmarks/__main__.py", *words[:own]]), words[own:]
 
 
 def check_arguments(program: str, arguments: list[str]) -> argparse.Namespace:
@@ -116,6 +128,8 @@ def check(line: str) -> None:
         text = (ROOT / "Makefile").read_text()
         assert all(re.search(rf"^{target}:", text, re.MULTILINE) for target in words[1:] if "=" not in target)
         return
+    if words[0] == "flsl-bench":
+        words = ["python", "-m", "benchmarks", *words[1:]]
     if words[0] == "torchrun":
         words = ["python", *words[1:]]
         while words[1].startswith("--"):
@@ -125,6 +139,11 @@ def check(line: str) -> None:
     elif words[1] == "-m" and words[2] == "pretrain":
         arguments = check_arguments("pretrain/__main__.py", words[3:])
         load_config(ROOT / arguments.config, arguments.overrides)
+    elif words[1:3] == ["-m", "benchmarks"]:
+        check_arguments(*suite_command(words[3:]))
+    elif words[1] == "-m" and words[2] in WITHOUT_ARGUMENTS:
+        assert (ROOT / f"{words[2].replace('.', '/')}.py").is_file()
+        assert not words[3:]
     elif words[1] == "-m":
         check_arguments(f"{words[2].replace('.', '/')}.py", words[3:])
     else:
@@ -140,8 +159,10 @@ def test_a_command_of_the_docs_exists_as_it_is_written(command):
 def test_the_example_of_a_help_text_parses(program):
     parser = parser_of(f"tools/{program}")
     example = parser.epilog.partition("example:\n")[2].replace("\\\n", " ")
-    assert example.strip().startswith(("python tools/", "torchrun "))
-    check(example.strip())
+    lines = [line.strip() for line in example.strip().splitlines()]
+    assert all(line.startswith(("python tools/", "torchrun ", "flsl-bench ")) for line in lines)
+    for line in lines:
+        check(line)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -199,13 +220,11 @@ def test_cheap_commands_run_as_they_stand(tmp_path, monkeypatch):
     write_dino_layout(tmp_path / "dino_deitsmall16_pretrain.pth")
     shapes.write_world(tmp_path / "data", "tiny", 0, ("coco", "imagenet"))
     write_random_control(tmp_path / "random.safetensors", seed=0)
-    data = {"name": "DAVIS", "files": 1, "annotations_sha256": ""}
+    data = {"name": "DAVIS", "files": 1, "annotations_sha256": "", "images_sha256": ""}
     now = datetime.datetime.now(datetime.timezone.utc)
-    result = {"metrics": {"J&F-Mean": 0.5, "J-Mean": 0.5, "F-Mean": 0.5}, "run": {}}
-    record = make_record(
-        "davis", "davis2017-192p (mini)", "mini", "a", tmp_path / "random.safetensors", data, result, 0, now
-    )
-    write_record(tmp_path / "runs/records", record)
+    metrics = {"J&F-Mean": 0.5, "J-Mean": 0.5, "F-Mean": 0.5}
+    model = load_model(tmp_path / "random.safetensors", name="a")
+    free_result(model, "davis", "davis2017-192p (mini)", metrics, {}, data, 0, now).write(tmp_path / "runs/records")
     monkeypatch.chdir(tmp_path)
     for line in CHEAP:
         shown = [command.line for command in COMMANDS if command.line.split("#")[0].strip() == line]

@@ -1,6 +1,7 @@
 """bbox-aligned k-NN from files to figures: a tiny ImageNet in the ILSVRC layout, and what its users get wrong."""
 
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -15,10 +16,12 @@ from PIL import Image
 from benchmarks.backbones.vit import HouseViT
 from benchmarks.checkpoints.card import DINO_RESIZE, Architecture
 from benchmarks.controls import write_control, write_random_control
+from benchmarks.core.model import load_model
 from benchmarks.errors import InputError
+from benchmarks.knn import run
 from benchmarks.knn.dataset import BoxedImage, find_root, read_split
 from benchmarks.knn.pictures import draw_patches, write_picture
-from benchmarks.knn.run import crop, evaluate_checkpoint, open_image, place
+from benchmarks.knn.run import MOST_WORKERS, crop, evaluate, open_image, place, reading_workers
 from benchmarks.knn.vote import vote, vote_with_bank
 
 COLOURS = {"n00000001": (220, 40, 40), "n00000002": (40, 200, 60), "n00000003": (50, 60, 220)}
@@ -58,9 +61,37 @@ def checkpoint(tmp_path):
     return tmp_path / "small.safetensors"
 
 
+def test_images_are_read_by_this_processs_share_of_the_cores(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(6)))
+    assert reading_workers(500_000) == 6
+    assert reading_workers(6) == 0  # starting a process takes longer
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert reading_workers(500_000) == 1
+    monkeypatch.delenv("LOCAL_WORLD_SIZE")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(64)))
+    assert reading_workers(500_000) == MOST_WORKERS
+    with multiprocessing.get_context("fork").Pool(1) as pool:  # its processes are daemons
+        assert pool.apply(reading_workers, (500_000,)) == 0
+
+
+def test_workers_are_used_where_nobody_says_how_many(imagenet, checkpoint, monkeypatch):
+    monkeypatch.setattr("benchmarks.knn.run.FEW_IMAGES", 10)
+    asked = []
+
+    class Loader(run.DataLoader):
+        def __init__(self, images, batch_size, num_workers, collate_fn):
+            asked.append((len(images), num_workers))
+            super().__init__(images, batch_size, num_workers=num_workers, collate_fn=collate_fn)
+
+    monkeypatch.setattr(run, "DataLoader", Loader)
+    scores = evaluate(load_model(checkpoint), imagenet, ks=(3,), batch_size=4, progress=False)
+    assert asked == [(15, reading_workers(15)), (6, 0)]
+    assert scores["top1"]["3"] == 100.0
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_colours_are_told_apart(imagenet, checkpoint, workers):
-    scores = evaluate_checkpoint(checkpoint, imagenet, ks=(5, 3), batch_size=4, workers=workers, progress=False)
+    scores = evaluate(load_model(checkpoint), imagenet, ks=(5, 3), batch_size=4, workers=workers, progress=False)
     assert scores["top1"] == {"3": 100.0, "5": 100.0}
     assert scores["single_vote"]["3"] == 100.0
     assert (scores["train_images"], scores["val_images"], scores["classes"]) == (15, 6, 3)
@@ -72,7 +103,7 @@ def test_images_without_a_box_are_counted_not_used(imagenet, checkpoint):
     (boxes / "train_n00000001_1.xml").write_text("<annotation><size/></annotation>")
     # Resize(256) makes the image 341 wide; the crop takes 58 off its left, 27 pixels of the original.
     write_box(boxes / "train_n00000001_2.xml", "n00000001", (160, 120), (0, 0, 20, 120))
-    scores = evaluate_checkpoint(checkpoint, imagenet.parent, ks=(3,), progress=False)
+    scores = evaluate(load_model(checkpoint), imagenet.parent, ks=(3,), progress=False)
     assert scores["left_out"]["train"] == {"no_box": 2, "no_box_in_crop": 1}
     assert scores["train_images"] == 12
 
@@ -91,20 +122,20 @@ def test_the_command_writes_what_it_prints(imagenet, checkpoint, tmp_path):
 
 def test_the_bank_on_disk_gives_the_same_and_is_reused(imagenet, checkpoint, tmp_path, monkeypatch):
     options = {"ks": (3, 10), "progress": False}
-    memory = evaluate_checkpoint(checkpoint, imagenet, **options)
+    memory = evaluate(load_model(checkpoint), imagenet, **options)
     disk = {**options, "bank_folder": tmp_path / "bank", "cache": tmp_path / "index"}
-    first = evaluate_checkpoint(checkpoint, imagenet, **disk)
+    first = evaluate(load_model(checkpoint), imagenet, **disk)
     written = {path: path.stat().st_mtime_ns for path in (tmp_path / "bank").iterdir()}
     assert len(written) == 3
     calls = []
     monkeypatch.setattr("benchmarks.knn.dataset.read_boxes", lambda path: calls.append(path))
-    second = evaluate_checkpoint(checkpoint, imagenet, **disk)
+    second = evaluate(load_model(checkpoint), imagenet, **disk)
     assert not calls  # the list of boxes came from the cache
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "bank").iterdir()} == written
     for name in ("top1", "top5", "single_vote", "train_images"):
         assert memory[name] == first[name] == second[name]
     monkeypatch.undo()
-    half = evaluate_checkpoint(checkpoint, imagenet, **options, dtype="fp16")
+    half = evaluate(load_model(checkpoint), imagenet, **options, dtype="fp16")
     assert half["top1"] == memory["top1"]
 
 
@@ -126,12 +157,12 @@ def test_a_box_outside_of_its_image_is_clipped_or_left_out(imagenet, checkpoint,
     boxes = imagenet / "Annotations/CLS-LOC/train/n00000001"
     write_box(boxes / "train_n00000001_0.xml", "n00000001", (160, 120), (-40, -20, 500, 400))
     write_box(boxes / "train_n00000001_1.xml", "n00000001", (160, 120), (200, 130, 300, 160))
-    scores = evaluate_checkpoint(checkpoint, imagenet, protocol, ks=(3,), progress=False)
+    scores = evaluate(load_model(checkpoint), imagenet, protocol, ks=(3,), progress=False)
     # The published program gives a box without any part in the image the last patch.
     assert scores["train_images"] == (15 if protocol == "official" else 14)
     write_box(boxes / "train_n00000001_1.xml", "n00000001", (160, 120), ("nan", 0, 10, 10))
     with pytest.raises(InputError, match=r"train_n00000001_1\.xml is not a box"):
-        evaluate_checkpoint(checkpoint, imagenet, protocol, ks=(3,), progress=False)
+        evaluate(load_model(checkpoint), imagenet, protocol, ks=(3,), progress=False)
 
 
 TWO = """
@@ -141,13 +172,14 @@ import torch.distributed as dist
 from benchmarks.errors import InputError
 from benchmarks.knn import processes
 from benchmarks.processes import leave
-from benchmarks.knn.run import evaluate_checkpoint
+from benchmarks.core.model import load_model
+from benchmarks.knn.run import evaluate
 checkpoint, imagenet, picture, folder = sys.argv[1:]
-found = evaluate_checkpoint(checkpoint, imagenet, ks=(3, 10), progress=False, bank_folder=folder)
+found = evaluate(load_model(checkpoint), imagenet, ks=(3, 10), progress=False, bank_folder=folder)
 dist.barrier()
 Path(picture).write_bytes(b"broken")
 try:
-    evaluate_checkpoint(checkpoint, imagenet, ks=(3, 10), progress=False)
+    evaluate(load_model(checkpoint), imagenet, ks=(3, 10), progress=False)
 except InputError as error:
     Path(folder, f"rank{processes.rank()}.json").write_text(json.dumps([found, str(error)]))
 leave()
@@ -155,7 +187,7 @@ leave()
 
 
 def test_two_processes_equal_one_and_fail_as_one(imagenet, checkpoint, tmp_path):
-    one = evaluate_checkpoint(checkpoint, imagenet, ks=(3, 10), progress=False)
+    one = evaluate(load_model(checkpoint), imagenet, ks=(3, 10), progress=False)
     (tmp_path / "two.py").write_text(TWO)
     picture = imagenet / "val/n00000003/val_n00000003_1.JPEG"  # of the second process's share
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", tmp_path / "two.py"]
@@ -179,7 +211,7 @@ def test_unusable_input_is_named(imagenet, checkpoint, tmp_path):
 
     def refused(message, root=imagenet, **options):
         with pytest.raises(InputError, match=message):
-            evaluate_checkpoint(checkpoint, root, **{"ks": (3,), "progress": False, **options})
+            evaluate(load_model(checkpoint), root, **{"ks": (3,), "progress": False, **options})
 
     refused("nowhere does not exist", tmp_path / "nowhere")
     refused("no ImageNet under", tmp_path / "empty")
@@ -228,7 +260,7 @@ def test_registers_and_class_token_are_not_patches(imagenet, tmp_path):
     architecture = Architecture(32, 1, 2, 14, 224, class_token=True, registers=4, position_prefix_rows=1)
     torch.manual_seed(0)
     write_control(tmp_path / "registers.safetensors", HouseViT(architecture, DINO_RESIZE), "random weights", 0)
-    scores = evaluate_checkpoint(tmp_path / "registers.safetensors", imagenet, ks=(3,), progress=False)
+    scores = evaluate(load_model(tmp_path / "registers.safetensors"), imagenet, ks=(3,), progress=False)
     assert scores["top1"]["3"] == 100.0
 
 
@@ -248,7 +280,7 @@ def test_the_official_protocol_ranks_a_thousand_classes(imagenet, checkpoint, mo
 
     monkeypatch.setattr("benchmarks.knn.run.vote_with_bank", counted)
     for protocol in ("official", "corrected"):
-        evaluate_checkpoint(checkpoint, imagenet, protocol, ks=(3,), progress=False)
+        evaluate(load_model(checkpoint), imagenet, protocol, ks=(3,), progress=False)
     assert asked == [1000, 3]
 
 

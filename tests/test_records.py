@@ -1,6 +1,6 @@
-"""Result records and the table over them."""
+"""Records, the identity of data, and the table over them."""
 
-import copy
+import dataclasses
 import datetime
 import json
 import os
@@ -9,51 +9,40 @@ from pathlib import Path
 import pytest
 
 from benchmarks.controls import write_random_control
+from benchmarks.core.data import fingerprint
+from benchmarks.core.model import load_model
+from benchmarks.core.result import INNER, RECORD_VERSION, Result, free_result, read_result, read_results
 from benchmarks.errors import InputError
-from benchmarks.records import (
-    FIELDS,
-    RECORD_VERSION,
-    fingerprint,
-    make_record,
-    read_record,
-    read_records,
-    validate,
-    write_record,
-)
 from benchmarks.tables import overview
+
+FIELDS = [field.name for field in dataclasses.fields(Result)]
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def record(tmp_path_factory):
     path = tmp_path_factory.mktemp("made") / "random.safetensors"
     write_random_control(path, seed=0)
     started = datetime.datetime(2026, 11, 23, tzinfo=datetime.timezone.utc)
-    result = {"metrics": {"bbox/AP": 12.5, "segm/AP": None}, "run": {"iterations": 3}}
-    data = {"name": "coco", "files": 2, "annotations_sha256": "0" * 64}
-    return make_record("coco", "test", "mini", "random", path, data, result, 0, started)
-
-
-@pytest.fixture
-def record(made):
-    return copy.deepcopy(made)
+    metrics = {"bbox/AP": 12.5, "segm/AP": None}
+    data = {"name": "coco", "files": 2, "annotations_sha256": "0" * 64, "images_sha256": ""}
+    return free_result(load_model(path), "coco", "test", metrics, {"iterations": 3}, data, 0, started)
 
 
 def test_a_record_survives_the_disk_and_none_overwrites_another(record, tmp_path):
-    one = write_record(tmp_path / "records", record)
-    other = write_record(tmp_path / "records", record | {"seed": 1})
+    one = record.write(tmp_path / "records")
+    other = dataclasses.replace(record, seed=1).write(tmp_path / "records")
     assert one != other
-    assert read_records(tmp_path / "records") == sorted(
-        [json.loads(p.read_text()) for p in (tmp_path / "records").iterdir()], key=lambda r: (r["started"], r["seed"])
-    )
-    assert record.keys() == FIELDS.keys()
+    assert sorted(r.seed for r in read_results(tmp_path / "records")) == [0, 1]
+    assert read_result(one).to_dict() == record.to_dict()
+    assert list(json.loads(one.read_text())) == FIELDS
 
 
 def test_a_job_has_one_record(record, tmp_path):
-    path = write_record(tmp_path, record | {"job": "abc"})
+    path = dataclasses.replace(record, job="abc").write(tmp_path)
     assert path.name == "coco-random-seed0-abc.json"
     content = path.read_bytes()
     with pytest.raises(InputError, match="a job has one record"):
-        write_record(tmp_path, record | {"job": "abc", "started": "2026-11-24T00:00:00+00:00"})
+        dataclasses.replace(record, job="abc", started="2026-11-24T00:00:00+00:00").write(tmp_path)
     assert path.read_bytes() == content
     assert [p.name for p in tmp_path.glob("*coco*")] == [path.name]
 
@@ -69,28 +58,32 @@ def test_a_kill_while_writing_leaves_nothing_that_counts(record, tmp_path, monke
 
     monkeypatch.setattr(os, "link", killed)
     with pytest.raises(Killed):
-        write_record(tmp_path, record)
-    assert read_records(tmp_path) == []
+        record.write(tmp_path)
+    assert read_results(tmp_path) == []
 
 
-def test_version_1_is_read_as_version_2_and_a_newer_one_is_refused(tmp_path):
+def test_older_versions_are_read_and_a_newer_one_is_refused(tmp_path):
     old = Path(__file__).parent / "data" / "records" / "version1.json"
-    stored, record = json.loads(old.read_text()), read_record(old)
+    stored, record = json.loads(old.read_text()), read_result(old)
     assert stored["record_version"] == 1
-    assert (record["record_version"], record["job"], record["interval"]) == (RECORD_VERSION, "", {})
-    assert {k: v for k, v in record.items() if k in stored and k != "record_version"} == {
-        k: v for k, v in stored.items() if k != "record_version"
-    }
-    for version, line in ((3, "of version 3, and this suite reads up to 2"), ("2", "it has no record_version")):
+    assert (record.record_version, record.job, record.interval, record.task) == (RECORD_VERSION, "", {}, "")
+    assert record.whose.method == ""  # nobody said whose weights they were
+    kept = {k: v for k, v in record.to_dict().items() if k in stored and k not in ("record_version", "data", "code")}
+    assert kept == {k: v for k, v in stored.items() if k not in ("record_version", "data", "code")}
+    assert record.data == {**stored["data"], "images_sha256": ""}
+    second = stored | {"record_version": 2, "job": "j", "study": "s", "interval": {}, "artefacts": "x"}
+    (tmp_path / "x.json").write_text(json.dumps(second))
+    assert (read_result(tmp_path / "x.json").job, read_result(tmp_path / "x.json").artefacts) == ("j", "x")
+    for version, line in ((4, "of version 4, and this suite reads up to 3"), ("2", "it has no record_version")):
         (tmp_path / "x.json").write_text(json.dumps(stored | {"record_version": version}))
         with pytest.raises(InputError, match=rf"x.json .*{line}"):
-            read_records(tmp_path)
+            read_results(tmp_path)
 
 
 def test_every_field_is_documented():
     text = (Path(__file__).parents[1] / "docs" / "records.md").read_text()
-    for name, kind in FIELDS.items():
-        for part in [f"{name}.{inner}" for inner in kind] if isinstance(kind, dict) else [name]:
+    for name in FIELDS:
+        for part in [f"{name}.{inner}" for inner in INNER[name]] if name in INNER else [name]:
             assert f"| `{part}` |" in text
 
 
@@ -101,32 +94,78 @@ def test_every_field_is_documented():
         {"scale": "big"},
         {"started": "yesterday"},
         {"checkpoint": {"sha256": "0"}},
-        {"code": {"commit": 1, "dirty": None}},
+        {"code": {"version": "1", "commit": 1, "dirty": None}},
         {"interval": {"level": 0.95}},
+        {"metrics": []},
+        {"task_version": "1"},
+        {"seconds": "3"},
     ],
 )
 def test_a_wrong_value_is_named(record, change):
     with pytest.raises(InputError, match=f"a record: fields .*{next(iter(change))}"):
-        validate(record | change, "a record")
+        Result.from_dict(record.to_dict() | change, "a record")
 
 
 @pytest.mark.parametrize("fault", ["missing", "unknown", "type"])
 def test_an_incomplete_record_is_refused(record, tmp_path, fault):
+    content = record.to_dict()
     if fault == "missing":
-        del record["seed"]
+        del content["seed"]
     else:
-        record["surplus" if fault == "unknown" else "seed"] = "x"
+        content["surplus" if fault == "unknown" else "seed"] = "x"
+    (tmp_path / "coco.json").write_text(json.dumps(content))
     with pytest.raises(InputError, match="surplus" if fault == "unknown" else "seed"):
-        write_record(tmp_path, record)
-    assert not list(tmp_path.glob("*coco-*"))
+        read_results(tmp_path)
 
 
-def test_the_fingerprint_sees_a_changed_annotation(tmp_path):
-    path = tmp_path / "a.json"
+def test_a_data_sets_identity_is_what_it_lists_and_nothing_else(tmp_path, monkeypatch):
+    monkeypatch.setenv("FLSL_CACHE", str(tmp_path / "cache"))
+
+    def make(name):
+        root = tmp_path / name / "set"
+        (root / "train").mkdir(parents=True)
+        (root / "a.json").write_text("{}")
+        (root / "train" / "1.jpg").write_bytes(b"12345")
+        return root
+
+    def own(root):
+        return fingerprint(root, [root / "a.json"], sorted((root / "train").glob("*.jpg"))).identity
+
+    one, other = make("one"), make("two")
+    before = own(one)
+    assert own(other) == before  # where it lies does not matter
+    (one / "train2017.zip").write_bytes(b"138 GB")
+    (one / "train" / ".DS_Store").write_bytes(b"x")
+    assert own(one) == before  # nor what is not listed
+    os.utime(one / "a.json", (1, 1))
+    assert own(one) == before  # nor dates
+    (one / "a.json").write_text("[]")
+    assert own(one)["annotations_sha256"] != before["annotations_sha256"]
+    (one / "a.json").write_text("{}")
+    assert own(one) == before
+    (one / "train" / "1.jpg").write_bytes(b"123456")
+    assert own(one)["images_sha256"] != before["images_sha256"]
+    (one / "train" / "1.jpg").rename(one / "train" / "2.jpg")
+    assert len({str(own(root)) for root in (one, other)}) == 2
+
+
+def test_a_hash_is_kept_until_the_file_changes(tmp_path, monkeypatch):
+    monkeypatch.setenv("FLSL_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "set").mkdir()
+    path = tmp_path / "set" / "a.json"
     path.write_text("{}")
-    before = fingerprint(tmp_path, [path])
-    path.write_text("[]")
-    assert fingerprint(tmp_path, [path]) != before
+    read = []
+    monkeypatch.setattr("benchmarks.core.data.sha256_of", lambda p: read.append(p) or f"{p.read_text()}")
+    for _ in range(3):
+        fingerprint(tmp_path / "set", [path], ())
+    assert len(read) == 1
+    path.write_text("[1]")
+    fingerprint(tmp_path / "set", [path], ())
+    assert len(read) == 2
+
+
+def scored(record, name, seed, value):
+    return dataclasses.replace(record, name=name, seed=seed, metrics=record.metrics | {"segm/AP": value})
 
 
 def test_the_table_says_mini_and_shows_no_score_as_a_dash(record):
@@ -138,11 +177,8 @@ def test_the_table_says_mini_and_shows_no_score_as_a_dash(record):
 
 
 def test_the_table_gives_mean_and_spread_and_counts_the_seeds_in_which_the_control_wins(record):
-    def scored(name, seed, value):
-        return record | {"name": name, "seed": seed, "metrics": record["metrics"] | {"segm/AP": value}}
-
-    records = [scored("random", 0, 1.0), scored("random", 1, 3.0), scored("supervised", 0, 5.0)]
-    lines = overview.text([*records, scored("supervised", 1, 2.0)]).splitlines()
+    records = [scored(record, "random", 0, 1.0), scored(record, "random", 1, 3.0), scored(record, "supervised", 0, 5.0)]
+    lines = overview.text([*records, scored(record, "supervised", 1, 2.0)]).splitlines()
     assert "2.00 ± 1.41" in lines[2]
     assert "3.50 ± 2.12" in lines[3]
     assert lines[-1] == "seeds in which supervised beats random: mask AP 1 of 2"

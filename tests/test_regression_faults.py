@@ -122,12 +122,18 @@ def no_final_norm(patch):
 
 
 def scrambled_maps(patch):
-    """The pyramid's channels-last maps reach mmcv's operator as they are."""
-    from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
-
+    """The pyramid's channels-last maps are read as if laid out ``[B, C, H, W]``, as mmcv's compiled RoIAlign does."""
     from benchmarks.engines.mmdet_regions import Regions
 
-    patch.setattr(Regions, "forward", SingleRoIExtractor.forward)
+    right = Regions.forward
+
+    def misread(self, feats, *args):
+        plain = [torch.empty(m.shape, device="meta").stride() for m in feats]
+        return right(
+            self, tuple(m.as_strided(m.shape, strides) for m, strides in zip(feats, plain, strict=True)), *args
+        )
+
+    patch.setattr(Regions, "forward", misread)
 
 
 def _in_config(patch, key, value):

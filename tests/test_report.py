@@ -14,9 +14,10 @@ from in_process import run_tool
 from PIL import Image
 
 from benchmarks.controls import write_random_control
+from benchmarks.core.model import load_model
+from benchmarks.core.result import Result, free_result
 from benchmarks.davis.dataset import Video
 from benchmarks.davis.pictures import draw_sequence
-from benchmarks.records import make_record, write_record
 from benchmarks.report import write_report
 from benchmarks.report.markup import Markup, tag
 from benchmarks.report.numbers import evaluation
@@ -58,16 +59,18 @@ def template(tmp_path_factory):
     checkpoint = tmp_path_factory.mktemp("control") / "random.safetensors"
     write_random_control(checkpoint, seed=0)
     metrics = {"J&F-Mean": 0.618, "J-Mean": 0.602, "F-Mean": 0.634, "per_object": {"a_1": {"J": 0.5, "F": None}}}
-    result = {"metrics": metrics, "run": {"protocol": {"name": "dino"}, "seconds": 1.5}}
-    data = {"name": "DAVIS", "files": 3, "annotations_sha256": "0" * 64}
+    run = {"protocol": {"name": "dino"}, "seconds": 1.5}
+    data = {"name": "DAVIS", "files": 3, "annotations_sha256": "0" * 64, "images_sha256": ""}
     started = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
-    return make_record("davis", "davis2017-480p", "paper", "dino", checkpoint, data, result, 0, started)
+    model = load_model(checkpoint, name="dino", method="DINO", data="IN-1k")
+    found = free_result(model, "davis", "davis2017-480p", metrics, run, data, 0, started)
+    return {**found.to_dict(), "scale": "paper"}
 
 
 def stored(folder, template, name="dino", seed=0, scale="paper", method="DINO", score=0.618):
     record = json.loads(json.dumps(template))
     record |= {"name": name, "seed": seed, "scale": scale}
-    record["checkpoint"]["card"]["method"] = method
+    record["checkpoint"]["card"]["method"] = record["attribution"]["method"] = method
     record["checkpoint"]["card"]["architecture"] |= {"embed_dim": 384, "depth": 12, "num_heads": 6, "patch_size": 16}
     record["metrics"]["J&F-Mean"] = score
     (folder / "records").mkdir(parents=True, exist_ok=True)
@@ -81,7 +84,7 @@ def page_of(*folders, out, budget=10**6):
 
 
 def test_the_page_loads_nothing(template, tmp_path):
-    write_record(tmp_path / "runs" / "records", template)
+    Result.from_dict(template, "template").write(tmp_path / "runs" / "records")
     page = page_of(tmp_path / "runs", out=tmp_path / "report.html")
     for _, attributes in page.elements:
         for name in ("src", "href", "data", "action", "poster", "srcset"):

@@ -5,8 +5,10 @@ import io
 
 import numpy as np
 import pytest
+from results import result
 
-from benchmarks.tables import ade20k, bootstrap, table1, table2, table3, table4, table5, table6
+from benchmarks.core import bootstrap
+from benchmarks.tables import ade20k, table1, table2, table3, table4, table5, table6
 from benchmarks.tables.paper import lines
 from benchmarks.tables.render import SUFFIXES, render, sheet
 
@@ -14,21 +16,12 @@ TABLES = [module.TABLE for module in (table1, table2, table3, table4, table5, ta
 
 
 def record(name, seed, value, scale="paper", method="DINO", job="", study="", interval=None, patch=16, j=0.6):
-    card = {"method": method, "architecture": {"kind": "vit", "embed_dim": 384, "depth": 12, "patch_size": patch}}
-    return {
-        "benchmark": "davis",
-        "protocol": "p",
-        "scale": scale,
-        "name": name,
-        "seed": seed,
-        "job": job,
-        "study": study,
-        "started": "2026-11-24T00:00:00",
-        "run": {},
-        "checkpoint": {"sha256": name, "card": card},
-        "metrics": {"J&F-Mean": value, "J-Mean": j, "F-Mean": 0.63},
-        "interval": {"values": {"J&F-Mean": interval}} if interval else {},
-    }
+    metrics = {"J&F-Mean": value, "J-Mean": j, "F-Mean": 0.63}
+    between = {"values": {"J&F-Mean": interval}} if interval else {}
+    return result(
+        "davis", metrics, method, data="IN-1k", name=name, seed=seed, scale=scale, job=job, study=study,
+        interval=between, patch=patch,
+    )  # fmt: skip
 
 
 def test_all_rows_of_the_paper_are_there_with_source_and_page():
@@ -82,16 +75,68 @@ def test_seeds_are_averaged_with_their_spread_and_studies_kept_apart():
 
 
 @pytest.mark.parametrize(("setting", "number"), [("K64", 6), ("K4096", 6), ("plain-v0.03-gamma5", 5)])
-def test_a_setting_stands_in_its_own_ablation_also_when_its_record_does_not_name_the_table(setting, number):
-    old = record(setting, 0, 0.5, scale="mini") | {"benchmark": "knn", "metrics": {"top1": {"20": 50.0}}}
-    old["run"] = {"setting": setting}
-    new = old | {"run": {"setting": setting, "table": number}}
-    no_ablation = old | {"run": {}}
+def test_an_old_record_stands_in_the_ablation_that_has_its_setting(setting, number):
+    def knn(**run):
+        return result("knn", {"top1": {"20": 50.0}}, name=setting, scale="mini", run=run)
+
     for table in (table5.TABLE, table6.TABLE):
-        ran = [line.label for line in lines(table, [old]) if line.runs]
-        assert ran == ([setting] if table.number == number else [])
-        assert [line.label for line in lines(table, [new]) if line.runs] == ran
-        assert not [line for line in lines(table, [no_ablation]) if line.runs]
+        for one in (knn(setting=setting), knn(setting=setting, table=number)):
+            ran = [line.label for line in lines(table, [one]) if line.runs]
+            assert ran == ([setting] if table.number == number else [])
+        assert not [line for line in lines(table, [knn()]) if line.runs]
+
+
+@pytest.mark.parametrize(("scale", "clusters"), [("paper", 4096), ("mini", 256)])
+def test_what_two_ablations_share_is_run_once_and_stands_in_both(scale, clusters):
+    terms = {"intra": 0.03, "inter": 1.0, "volume": 5.0, "sinkhorn": False}
+    run = {"pretraining": {"objective": terms, "model": {"clusters": clusters}}}
+    shared = result("knn", {"top1": {"20": 72.0}}, name="a", scale=scale, run=run)
+    found = {t.number: [line.label for line in lines(t, [shared]) if line.runs] for t in (table5.TABLE, table6.TABLE)}
+    assert found == {5: ["plain-v0.03-gamma5"], 6: [f"K{clusters}"]}
+    run["pretraining"]["objective"] = {**terms, "sinkhorn": True, "volume": 1.0}
+    assert not [line for line in lines(table6.TABLE, [shared]) if line.runs]  # another objective with as many centroids
+    assert [line.label for line in lines(table5.TABLE, [shared]) if line.runs] == ["sinkhorn-v0.03-gamma1"]
+
+
+ROWS = [(table, row) for table in TABLES for row in table.rows if not row.setting]
+
+
+@pytest.mark.parametrize(("table", "row"), ROWS, ids=lambda value: getattr(value, "method", ""))
+def test_every_row_can_be_reached_and_by_its_own_weights_alone(table, row):
+    """A row is reached by its method, backbone, epochs and data; a word less, or another, and it is not."""
+    sizes = {"ViT-S": (384, 12), "ViT-B": (768, 12)}
+    size, _, patch = row.backbone.partition("/")
+    metrics = {}
+    for column in table.columns:
+        place = metrics
+        for key in column.keys[:-1]:
+            place = place.setdefault(key, {})
+        place[column.keys[-1]] = 0.5
+    common = {"method": row.method, "epochs": row.epochs, "data": row.data, "run": {"recipe": "released"}}
+    if size in sizes:
+        width, depth = sizes[size]
+        common |= {"width": width, "depth": depth, "patch": int(patch)}
+
+    def of(**changes):
+        found = result(table.benchmark, metrics, **{**common, **changes})
+        if row.backbone.startswith("RN"):
+            blocks = {"RN50": ("bottleneck", [3, 4, 6, 3]), "RN18": ("basic", [2, 2, 2, 2])}[row.backbone]
+            found.checkpoint["card"]["architecture"] = {"kind": "resnet", "block": blocks[0], "blocks": blocks[1]}
+        ran = [line for line in lines(table, [found]) if line.runs]
+        assert len(ran) == 1
+        return ran[0].paper == row.values
+
+    assert of()
+    assert of(source="user")
+    assert not of(method="")
+    assert not of(method=f"{row.method} layout")
+    if row.epochs:
+        assert not of(epochs=2)
+        assert not of(epochs=None)
+        assert of(epochs=None, source="user")
+    if row.data:
+        assert not of(data="shapes world")
+        assert not of(data="")
 
 
 def test_the_four_formats_say_the_same():

@@ -13,6 +13,7 @@ import pytest
 
 from benchmarks import data_check, shapes
 from benchmarks.errors import InputError
+from benchmarks.images import read_rgb
 from benchmarks.uavdt.dataset import open_uavdt, write_coco
 from benchmarks.uavdt.evaluation import evaluate, read_ground
 from benchmarks.uavdt.pictures import COLOURS, attribute_panels, write_curves, write_frames
@@ -97,7 +98,7 @@ def test_faults_of_the_layout_are_named(spoilt, tmp_path):
         write_coco(data, "test", tmp_path / "test.json", progress=False)
     (frames / "M0208/img000003.jpg").write_bytes(b"no picture")
     (truth / "M0203_gt_whole.txt").write_text("1,1,5,5,10,10,1,1,3\n")
-    with pytest.raises(InputError, match=r"M0208/img000003.jpg is no image"):
+    with pytest.raises(InputError, match=r"M0208/img000003.jpg is not a whole image"):
         write_coco(data, "test", tmp_path / "test.json", progress=False)
     (frames / "M0101/img000002.jpg").unlink()
     with pytest.raises(InputError, match=r"M0101/img000002.jpg is missing"):
@@ -112,13 +113,90 @@ def test_the_check_counts_and_compares(spoilt):
     assert report.found["objects"] == objects
     assert report.problems == []
     assert f"M0203: {len(rows_of(truth / 'M0203_gt_whole.txt'))} of 5619 objects" in report.subset
-    # One row too many for the official set is a fault, and so is a broken one.
+    # One row too many for the official set is told; a broken one is a fault, in a file that somebody reads.
     (truth / "M0208_gt_ignore.txt").write_text("1,1,5,5,9,9,1,-1,-1\n" * 266)
     with open(truth / "M0203_gt.txt", "a") as stream:
         stream.write("1,1,5,x,9,9,1,-1,-1\n")
-    problems = data_check.survey("uavdt", root, check=True).problems
-    assert "M0208: 266 of 265 ignored regions" in problems
-    assert any("M0203_gt.txt, row" in line and "'x' in column 4" in line for line in problems)
+    report = data_check.survey("uavdt", root, check=True)
+    assert "M0208: 266 of 265 ignored regions" in report.subset
+    assert report.problems == []
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:300])
+
+
+def rewrite(change):
+    def rewritten(frames, truth):
+        path = truth / "M0203_gt_whole.txt"
+        rows = [change(list(row)) for row in rows_of(path)]
+        path.write_text("".join(",".join(map(str, row)) + "\n" for row in rows))
+
+    return rewritten
+
+
+FAULTS = {
+    "corners": (
+        rewrite(lambda row: [*row[:4], row[2] + row[4], row[3] + row[5], *row[6:]]), "these look like two corners",
+    ),
+    "categories": (rewrite(lambda row: [*row[:8], 4]), "categories other than 1, 2 and 3"),
+    "a cut row": (rewrite(lambda row: row[:5]), "has 5 columns"),
+    "frames beyond": (rewrite(lambda row: [row[0] + 3, *row[1:]]), "the last is 3"),
+    "a cut frame": (lambda frames, truth: cut(frames / "M0203/img000002.jpg"), "img000002.jpg is not a whole image"),
+    "an empty frame": (lambda frames, truth: (frames / "M0203/img000002.jpg").write_bytes(b""), "is empty"),
+    "a missing frame": (lambda frames, truth: (frames / "M0203/img000002.jpg").unlink(), "img000002.jpg is missing"),
+    "no regions": (lambda frames, truth: (truth / "M0203_gt_ignore.txt").unlink(), "does not exist"),
+    "a frame of another size": (
+        lambda frames, truth: cv2.imwrite(str(frames / "M0203/img000002.jpg"), np.zeros((99, 256, 3))), "2 sizes",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_check_and_run_refuse_for_the_same_reason(spoilt, tmp_path, fault):
+    root, truth = spoilt
+    change, said = FAULTS[fault]
+    change(root / "uavdt/UAV-benchmark-M", truth)
+    assert any(said in line for line in data_check.survey("uavdt", root, check=True).problems)
+    with pytest.raises(InputError, match=said):
+        read_as_a_run(root, tmp_path / "test.json")
+
+
+def read_as_a_run(root, target):
+    """Annotation files first, then every image in the engine's loader."""
+    data = open_uavdt(root, whole=False)
+    write_coco(data, "test", target, progress=False)
+    for name, length in data.test.items():
+        for number in range(1, length + 1):
+            read_rgb(data.frame(name, number))
+
+
+def test_links_and_strays_are_no_fault(spoilt, tmp_path):
+    root, _ = spoilt
+    frames = root / "uavdt/UAV-benchmark-M"
+    shutil.move(frames / "M0203", root / "elsewhere")
+    (frames / "M0203").symlink_to(root / "elsewhere", target_is_directory=True)
+    (frames / "M0208/._img000001.jpg").write_bytes(b"\0\5")
+    shutil.copytree(frames / "M0208", frames / "M0208/.ipynb_checkpoints")
+    assert data_check.survey("uavdt", root, check=True).problems == []
+    assert write_coco(open_uavdt(root, whole=False), "test", tmp_path / "test.json", progress=False)["images"] == 6
+
+
+def test_a_zero_explains_itself(perfect, capsys):
+    data, found = perfect
+    names = list(data.test)
+    assert evaluate(data.ground_truth, found, names).scores()["AP"] > 50
+    assert "note" not in capsys.readouterr().err
+    for name in names:
+        rows = [list(map(float, line.split(","))) for line in (found / f"{name}.txt").read_text().splitlines()]
+        corners = [[*row[:4], row[2] + row[4], row[3] + row[5], *row[6:]] for row in rows]
+        (found / f"{name}.txt").write_text("".join(",".join(map(str, row)) + "\n" for row in corners))
+    assert evaluate(data.ground_truth, found, names).scores()["AP"] == 0
+    assert "would with columns 3 to 6 as two corners" in capsys.readouterr().err
+    for name in names:
+        (found / f"{name}.txt").write_text("")
+    assert evaluate(data.ground_truth, found, names).scores()["AP"] == 0
+    assert "note: there is no detection at all" in capsys.readouterr().err
 
 
 def test_the_official_sample_has_the_official_counts(sample_data):

@@ -1,6 +1,6 @@
 """Faster R-CNN on UAVDT: a real training run whose score is that of its files, the metric, and Table 3."""
 
-import copy
+import dataclasses
 import json
 import subprocess
 import sys
@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from results import result
 from tables_in_process import job_names, run_table
 
 from benchmarks import shapes
@@ -54,7 +55,7 @@ def test_a_run_trains_detects_and_scores_what_it_wrote(data, control, tmp_path, 
     words = ["--checkpoint", f"random={control}", "--data-root", data.path.parent, "--out", out, "--scale", "mini"]
     printed = run_table("table3.py", *words, "--seeds", 3, *QUICK, *options)
     assert printed.returncode == 0, printed.stderr
-    (folder,) = out.glob("random-seed3-*")
+    (folder,) = out.glob("random-uavdt-seed3-*")
     losses = [json.loads(line) for line in (folder / "losses.jsonl").read_text().splitlines()]
     assert [line["iteration"] for line in losses] == [1, 2]
     assert {"loss_rpn_cls", "loss_cls", "loss_bbox"} <= losses[0].keys()
@@ -62,7 +63,7 @@ def test_a_run_trains_detects_and_scores_what_it_wrote(data, control, tmp_path, 
     assert record["run"]["options"]["chips"] == {
         "value": "even",
         "paper_scale": "none",
-        "reason": Options.__dataclass_fields__["chips"].metadata["reason"],
+        "reason": Options.__dataclass_fields__["chips"].metadata["help"],
     }
     assert record["run"]["options"]["score_threshold"]["value"] == 0.001
     assert record["metrics"]["num_det"] + record["metrics"]["num_ignored"] > 0
@@ -164,15 +165,9 @@ def test_a_dry_run_says_everything_and_writes_nothing(data, control, tmp_path):
 
 
 def record_of(method, value, scale="paper", name="mine", width=384, patch=16, seed=0):
-    architecture = {"embed_dim": width, "depth": 12, "patch_size": patch}
-    return {
-        "benchmark": "uavdt",
-        "scale": scale,
-        "seed": seed,
-        "name": name,
-        "checkpoint": {"sha256": name, "card": {"method": method, "architecture": architecture}},
-        "metrics": {"AP": value},
-    }
+    return result(
+        "uavdt", {"AP": value}, method, data="IN-1k", scale=scale, name=name, width=width, patch=patch, seed=seed
+    )
 
 
 def test_the_table_puts_our_numbers_beside_the_papers():
@@ -193,7 +188,7 @@ def test_the_table_puts_our_numbers_beside_the_papers():
     assert rows["IN-1k FLSL", "ViT-S/8"].verdict == "not run"
     assert rows["d", "ViT-S/8"].verdict == "mini: no reproduction"
     assert rows["e", "ViT-S/16"].verdict == "not in the paper"
-    text = render(sheet(TABLE, [*records, {**copy.deepcopy(records[0]), "benchmark": "coco"}]), "text")
+    text = render(sheet(TABLE, [*records, dataclasses.replace(records[0], benchmark="coco")]), "text")
     assert "53.1" in text
     assert "-0.40" in text
     assert "noise band: 0.5" in text

@@ -200,7 +200,7 @@ def test_a_killed_run_ends_as_the_unbroken_one(tmp_path):
     config, data = CONFIGS / "mmdet" / "mask_rcnn_vitdet_mini.py", open_coco(tmp_path)
     schedule = resolve(engine.read_config(config)["recipe"], 4, 1, Options(2, 1, updates=2), gpu=False)
     assert schedule.accumulation == 2
-    changes = {**data_changes(data), **engine.schedule_changes(schedule), "model.backbone.frozen": False}
+    changes = {**data_changes(data, tmp_path), **engine.schedule_changes(schedule), "model.backbone.frozen": False}
 
     def train(out):
         engine.train(config, tmp_path / "c.safetensors", out, changes, seed=3, progress=False)
@@ -343,8 +343,10 @@ def test_detectron2_trains_and_is_scored(tmp_path):
     shapes.write_coco(tmp_path, train_images=4, val_images=2, size=64, seed=0)
     config = CONFIGS / "detectron2" / "mask_rcnn_vitdet_mini.py"
     options = Options(per_device=2, updates=2)
-    found = run(write_tiny(tmp_path), tmp_path / "coco", tmp_path / "out", config, options=options, progress=False)
+    found = run(
+        write_tiny(tmp_path), open_coco(tmp_path / "coco"), tmp_path / "out", config, options=options, progress=False
+    )
     assert found["run"]["schedule"]["accumulation"] == 2
     assert 0 <= found["metrics"]["segm/AP"] <= 100
     with pytest.raises(InputError, match="patch size 8"):
-        run(write_tiny(tmp_path, patch_size=8), tmp_path / "coco", tmp_path / "out", config, progress=False)
+        run(write_tiny(tmp_path, patch_size=8), open_coco(tmp_path / "coco"), tmp_path / "out", config, progress=False)

@@ -39,7 +39,7 @@ def line_of(program, *arguments):
 
 
 CASES = {
-    "convert text": ("convert.py", "{good}/text.pth", "--out", "{good}/out.safetensors", "text.pth is not a check"),
+    "convert text": ("convert.py", "{good}/text.pth", "--out", "{good}/out.safetensors", "text.pth is no checkpoint"),
     "convert missing": ("convert.py", "{good}/no.pth", "--out", "{good}/out.safetensors", "no.pth does not exist"),
     "convert folder": ("convert.py", "{good}/empty", "--out", "{good}/out.safetensors", "empty"),
     "features text": ("extract_features.py", "{good}/text.pth", "{good}/inputs.npy", "--out", "{good}/out.npy", "text"),
@@ -56,7 +56,7 @@ CASES = {
     ),
     "davis text": (
         "propagate_davis.py", "--checkpoint", "{good}/text.pth", "--davis-root", "{world}",
-        "--out", "{good}/out", "text.pth is not a check",
+        "--out", "{good}/out", "text.pth is no checkpoint but text",
     ),
     "davis scores": (
         "evaluate_davis.py", "--davis-root", "{world}", "--predictions", "{good}/empty",
@@ -68,7 +68,7 @@ CASES = {
     ),
     "knn text": (
         "evaluate_knn.py", "--checkpoint", "{good}/text.pth", "--imagenet-root", "{world}",
-        "--json", "{good}/out", "text.pth is not a check",
+        "--json", "{good}/out", "text.pth is no checkpoint but text",
     ),
     "data missing": ("prepare_data.py", "coco", "--root", "{good}/no", "--check", "no"),
     "demo missing": ("quickstart.py", "--data-root", "{good}/no", "--out", "{good}/out", "no does not exist"),

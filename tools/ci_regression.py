@@ -16,8 +16,9 @@ from pathlib import Path
 from benchmarks.checkpoints.convert import canonical
 from benchmarks.coco.dataset import open_coco
 from benchmarks.controls import POSITIVE_CONTROL
+from benchmarks.devices import hide_gpus
 from benchmarks.errors import InputError, command_parser, run_command
-from benchmarks.files import require_file, write_json
+from benchmarks.files import write_json
 from benchmarks.regression import training
 from benchmarks.regression.making import make_weights
 from benchmarks.regression.run import EXPECTED, TIERS, check, choose, data_name, require_stored, update
@@ -31,6 +32,8 @@ OWN = {"instant": (), "inference": ("expected", "weights"), "training": ("expect
 def main() -> int:
     arguments = parse()
     own = arguments.coco_root is not None
+    if not own and (arguments.tier != "instant" or arguments.make_weights):
+        hide_gpus()  # the stored values are a CPU's
     only = [name for name in (arguments.only or "").split(",") if name]
     needed = ("weights",) if arguments.make_weights else OWN[arguments.tier]
     if own and not all(getattr(arguments, name) for name in needed):
@@ -45,7 +48,7 @@ def main() -> int:
         Path(arguments.out),
         Path(arguments.cache or Path(arguments.out) / "worlds"),
         Path(arguments.weights or WEIGHTS),
-        canonical(require_file(arguments.checkpoint or POSITIVE_CONTROL, "checkpoint")),
+        canonical(arguments.checkpoint or POSITIVE_CONTROL),
         open_coco(arguments.coco_root) if own else None,
     )
     names = choose("inference" if arguments.make_weights else arguments.tier, only, own)

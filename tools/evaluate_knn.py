@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.core.model import load_model
+from benchmarks.devices import add_device_argument
 from benchmarks.errors import InputError, command_parser, run_command
 from benchmarks.files import write_json
 from benchmarks.knn import processes
@@ -28,9 +29,9 @@ def main() -> int:
     parser.add_argument(
         "--k", type=int, nargs="+", default=list(KS), help="numbers of neighbours (default: %(default)s)"
     )
-    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
+    add_device_argument(parser)
     parser.add_argument("--batch-size", type=int, default=64, help="images at a time (default: %(default)s)")
-    parser.add_argument("--workers", type=int, default=0, help="processes that read images (default: %(default)s)")
+    parser.add_argument("--workers", type=int, help="processes that read images (default: one a core, at most 8)")
     parser.add_argument("--bank", help="folder to keep the training features in; default: they stay in memory")
     parser.add_argument("--dtype", choices=DTYPES, default="fp32", help="of kept features (default: %(default)s)")
     parser.add_argument(

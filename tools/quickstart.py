@@ -13,14 +13,14 @@ from pathlib import Path
 
 from benchmarks import shapes
 from benchmarks.checkpoints.convert import convert
-from benchmarks.coco.dataset import CocoRoot, open_coco
+from benchmarks.coco.dataset import CocoRoot
 from benchmarks.controls import POSITIVE_CONTROL, write_random_control
 from benchmarks.core.model import load_model
 from benchmarks.core.result import Result
 from benchmarks.engines.mmdet import require_mmdet
 from benchmarks.errors import InputError, command_parser, run_command
 from benchmarks.files import require_file, write_json
-from benchmarks.quickstart import Effort, draw, judge
+from benchmarks.quickstart import Effort, draw, judge, require_data
 from benchmarks.tables import overview
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -54,17 +54,18 @@ def main() -> int:
 
 
 def run_seed(seed: int, out: Path, arguments: argparse.Namespace) -> list[Result]:
-    """World, FLSL, both controls, three benchmarks and the pictures for one seed; all but records in ``out/seed<N>``."""
+    """World, FLSL, both controls, three benchmarks and the pictures for one seed, under ``out/seed<N>``."""
     folder = out / f"seed{seed}"
     root = Path(arguments.data_root) if arguments.data_root else folder / "world"
     if not arguments.data_root:
         shapes.write_world(root, arguments.scale, seed, SETS)
+    coco = require_data(root)
     random = folder / "checkpoints" / "random.safetensors"
     write_random_control(random, seed)
     models = [load_model(random, name="random")]
     if arguments.epochs:
         flsl = folder / "checkpoints" / "flsl.safetensors"
-        convert(pretrain(open_coco(root), seed, folder / "flsl", arguments.epochs), flsl)
+        convert(pretrain(coco, seed, folder / "flsl", arguments.epochs), flsl)
         models.append(load_model(flsl, name="flsl"))
     models.append(load_model(POSITIVE_CONTROL, name="supervised"))
     results = judge(models, root, out, Effort(detector_steps=arguments.detector_steps), seed)

@@ -1,4 +1,4 @@
-"""Table 5 of the paper: the coefficients of the FLSL objective, judged by bbox-aligned k-NN beside the paper's numbers."""
+"""Table 5 of the paper: the coefficients of the FLSL objective, judged by bbox-aligned k-NN."""
 
 from benchmarks.errors import run_command
 from benchmarks.tables.commands import command

@@ -1,4 +1,10 @@
-"""The scene parsing benchmark's layout, checked before a run reads it."""
+"""The scene parsing benchmark's layout, or images and label maps of one's own, checked before a run reads them.
+
+ADE20K: ``images/{training,validation}``, ``annotations/{training,validation}``, ``objectInfo150.txt``; labels 1..C in
+the list's order, 0 is unlabelled. Own data: ``images/{train,val}``, ``masks/{train,val}``, ``classes.txt`` with one
+name a line; labels 0..C-1 in the list's order, 255 is void. Names of folders may be mixed, extensions are free; the
+class list says how labels count. An image and its label map share their name up to the extension.
+"""
 
 from __future__ import annotations
 
@@ -7,93 +13,168 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from benchmarks.data_check.pictures import decode_labels, read_all
 from benchmarks.errors import InputError
-from benchmarks.files import require_file, require_folder
+from benchmarks.files import require_folder
+from benchmarks.images import image_size, orientation, read_all, read_labels
+from benchmarks.listing import by_stem, list_images
 
-SPLITS = ("training", "validation")
+#: Split -> what its folders may be called.
+SPLITS = {"training": ("training", "train"), "validation": ("validation", "val")}
+IMAGES, LABELS = ("images",), ("annotations", "masks", "labels")
+
+#: Class lists: ADE20K's table, whose labels count from 1, and a plain list, whose labels count from 0.
+CLASS_LISTS = {"objectInfo150.txt": 1, "classes.txt": 0}
+VOID = 255
 
 
 @dataclass(frozen=True)
 class Ade20kRoot:
-    """``ADEChallengeData2016`` with its class names (label 1 is the first) and the file stems of its splits."""
+    """A folder of images and label maps by split and name, with its class names and the label of the first."""
 
     path: Path
     classes: tuple[str, ...]
-    stems: dict[str, tuple[str, ...]]
+    class_list: Path
+    first_label: int
+    pairs: dict[str, dict[str, tuple[Path, Path]]]
+
+    @property
+    def stems(self) -> dict[str, tuple[str, ...]]:
+        """The names of each split's images, without folder and extension, sorted."""
+        return {split: tuple(pairs) for split, pairs in self.pairs.items()}
 
     def image(self, split: str, stem: str) -> Path:
-        return self.path / "images" / split / f"{stem}.jpg"
+        return self.pairs[split][stem][0]
 
     def labels(self, split: str, stem: str) -> Path:
-        return self.path / "annotations" / split / f"{stem}.png"
+        return self.pairs[split][stem][1]
+
+    def truth(self, split: str, stem: str) -> np.ndarray:
+        """A label map in ADE20K's numbers: 1..C, and 0 for unlabelled; uint8 ``[H, W]``."""
+        found = read_labels(self.labels(split, stem))
+        return (found if self.first_label else np.where(found == VOID, 0, found + 1)).astype(np.uint8)
 
     def annotation_files(self) -> list[Path]:
         """Everything that a score depends on beside the images."""
-        maps = [self.labels(split, stem) for split, stems in self.stems.items() for stem in stems]
-        return [self.path / "objectInfo150.txt", *maps]
+        return [self.class_list, *(labels for pairs in self.pairs.values() for _, labels in pairs.values())]
 
 
 def open_ade20k(root: str | os.PathLike[str]) -> Ade20kRoot:
     """Find the data at ``root`` or in ``root/ade20k`` and check every pair of image and label map.
 
-    :class:`InputError` names the first fault: an image or a label map without partner, a label map that is broken, of
-    another size than its image, or has a label that is no class.
+    :class:`InputError` tells how many faults there are and the first three; see :func:`examine`.
     """
-    root = require_folder(root, "data root (with ade20k/ADEChallengeData2016)")
-    places = [root / "ade20k" / "ADEChallengeData2016", root / "ADEChallengeData2016", root]
-    path = next((place for place in places if (place / "objectInfo150.txt").is_file()), None)
-    if path is None:
-        raise InputError(f"{root} holds no ade20k/ADEChallengeData2016 with objectInfo150.txt: check --data-root")
-    classes = _classes(path / "objectInfo150.txt")
-    data = Ade20kRoot(path, classes, {split: _stems(path, split) for split in SPLITS})
-    problems: list[str] = []
-    for split, stems in data.stems.items():
-        maps = {data.labels(split, stem): stem for stem in stems}
-        for file, (shape, top) in read_all(maps, _shape_and_top, problems, f"{split} labels").items():
-            image = data.image(split, maps[file])
-            try:
-                with Image.open(image) as opened:
-                    size = opened.height, opened.width
-            except OSError as error:
-                raise InputError(f"{image} does not decode ({error}): fetch this file again") from error
-            if shape != size:
-                raise InputError(
-                    f"{file} is {shape[1]}x{shape[0]}, its image {image.name} is {size[1]}x{size[0]}: sizes must agree"
-                )
-            if top > len(classes):
-                raise InputError(
-                    f"{file} has label {top}: labels are 1..{len(classes)}, and 0 (not 255) is unlabelled there"
-                )
+    data = locate(root)
+    problems, _ = examine(data)
     if problems:
-        raise InputError(problems[0])
+        more = f" ({len(problems)} faults in {data.path})" if len(problems) > 1 else ""
+        raise InputError("; ".join(problems[:3]) + more)
     return data
 
 
+def locate(root: str | os.PathLike[str]) -> Ade20kRoot:
+    """The data at ``root`` or below it, with each image beside its label map; no file but the class list is opened."""
+    root = require_folder(root, "data root (with ade20k/ADEChallengeData2016)")
+    places = [root / "ade20k" / "ADEChallengeData2016", root / "ADEChallengeData2016", root / "ade20k", root]
+    lists = [place / name for place in places for name in CLASS_LISTS if (place / name).is_file()]
+    if not lists:
+        raise InputError(
+            f"{root} holds no ade20k/ADEChallengeData2016 with objectInfo150.txt, nor own data with classes.txt: check "
+            "--data-root"
+        )
+    path = lists[0].parent
+    pairs = {split: _pairs(path, split) for split in SPLITS}
+    return Ade20kRoot(path, _classes(lists[0]), lists[0], CLASS_LISTS[lists[0].name], pairs)
+
+
+def examine(data: Ade20kRoot) -> tuple[list[str], list[str]]:
+    """Faults that no run survives or that would spoil its score, and remarks; each a line."""
+    problems: list[str] = []
+    seen = {split: np.zeros(len(data.classes), bool) for split in SPLITS}
+    top = len(data.classes) if data.first_label else len(data.classes) - 1
+    for split, pairs in data.pairs.items():
+        partner = {labels: image for image, labels in pairs.values()}
+        looks = read_all(partner, _look, problems, f"{split} labels")
+        sizes = read_all(partner.values(), image_size, problems, f"{split} images")
+        for file, (shape, labels, turned) in looks.items():
+            image = partner[file]
+            size = sizes.get(image, shape)
+            sides = f"{file} is {shape[1]}x{shape[0]}, its image {image.name} is {size[1]}x{size[0]}"
+            there = labels if data.first_label else labels[labels != VOID]
+            if shape != size:
+                hint = ""
+                if shape == size[::-1] and orientation(image) >= 5:
+                    hint = f" (upright, by Exif orientation {orientation(image)}; the labels are for the stored pixels)"
+                problems.append(f"{sides}{hint}: sizes must agree")
+            if turned != 1:
+                problems.append(
+                    f"{file} has Exif orientation {turned}, which mmseg ignores in label maps: save it upright"
+                )
+            if there.max(initial=0) > top:
+                also = "0 (not 255) is unlabelled there" if data.first_label else "255 is void"
+                problems.append(f"{file} has label {there.max()}: labels are {data.first_label}..{top}, and {also}")
+            else:
+                seen[split][there[there >= data.first_label].astype(int) - data.first_label] = True
+        if looks and not seen[split].any() and not problems:
+            problems.append(f"every pixel of the {split} label maps is unlabelled: nothing can be learnt or scored")
+    return problems, _remarks(data, seen)
+
+
+def _remarks(data: Ade20kRoot, seen: dict[str, np.ndarray]) -> list[str]:
+    lines = []
+    for split, said in (("training", "are never learnt"), ("validation", "have no score")):
+        other = seen["validation" if split == "training" else "training"]
+        absent = [data.classes[index] for index in np.flatnonzero(other & ~seen[split])]
+        if absent:
+            lines.append(f"{len(absent)} classes are in no {split} label map and {said}: {', '.join(absent[:3])}")
+    return lines
+
+
 def _classes(file: Path) -> tuple[str, ...]:
-    lines = require_file(file, "class list").read_text(encoding="utf-8").splitlines()[1:]
-    names = tuple(line.split("\t")[-1].split(",")[0].strip() for line in lines if line.strip())
-    if not names:
-        raise InputError(f"{file} lists no classes: unpack ADEChallengeData2016.zip again")
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file} is not UTF-8 text ({error.reason}): save it as such, one class a line") from error
+    if CLASS_LISTS[file.name]:  # a table with a heading; of synonyms the first counts
+        lines = [line.split("\t")[-1].split(",")[0] for line in lines[1:] if line.strip()]
+    names = tuple(line.strip() for line in lines)
+    while names and not names[-1]:
+        names = names[:-1]
+    twice = sorted({name for name in names if names.count(name) > 1}) if not CLASS_LISTS[file.name] else []
+    if not names or "" in names or twice or len(names) >= VOID:
+        what = (
+            f"names {twice[0]} twice"
+            if twice
+            else "has an empty line"
+            if "" in names
+            else f"lists {len(names)} classes"
+        )
+        raise InputError(f"{file} {what}: it needs 1 to {VOID - 1} classes, one name a line")
     return names
 
 
-def _stems(path: Path, split: str) -> tuple[str, ...]:
-    images = {file.stem for file in (path / "images" / split).glob("*.jpg")}
-    labels = {file.stem for file in (path / "annotations" / split).glob("*.png")}
+def _pairs(path: Path, split: str) -> dict[str, tuple[Path, Path]]:
+    images, labels = (_files(path, kinds, split) for kinds in (IMAGES, LABELS))
     if not images | labels:
-        raise InputError(f"{path} has no images/{split}: unpack ADEChallengeData2016.zip again")
-    if images ^ labels:
-        stem = min(images ^ labels)
-        has, lacks = ("image", "label map") if stem in images else ("label map", "image")
         raise InputError(
-            f"{path}: {split} {has} {stem} has no {lacks} ({len(images ^ labels)} such): complete the pairs"
+            f"{path} has no {IMAGES[0]}/{split}: unpack ADEChallengeData2016.zip again, or lay out your own"
         )
-    return tuple(sorted(images))
+    if alone := images.keys() ^ labels.keys():
+        stem = min(alone)
+        has, lacks = ("image", "label map") if stem in images else ("label map", "image")
+        raise InputError(f"{path}: {split} {has} {stem} has no {lacks} ({len(alone)} such): complete the pairs")
+    return {stem: (images[stem], labels[stem]) for stem in sorted(images)}
 
 
-def _shape_and_top(path: Path) -> tuple[tuple[int, int], int]:
-    labels: np.ndarray = decode_labels(path)
-    return labels.shape, int(labels.max(initial=0))
+def _files(path: Path, kinds: tuple[str, ...], split: str) -> dict[str, Path]:
+    """Name -> file in the first folder that there is."""
+    for folder in (path / kind / name for kind in kinds for name in SPLITS[split]):
+        if folder.is_dir():
+            return by_stem(folder, list_images(folder))
+    return {}
+
+
+def _look(path: Path) -> tuple[tuple[int, ...], np.ndarray, int]:
+    """Shape, the labels that occur, and the orientation of a label map."""
+    labels = read_labels(path)
+    return labels.shape, np.flatnonzero(np.bincount(labels.ravel())), orientation(path)

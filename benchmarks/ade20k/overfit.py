@@ -22,9 +22,9 @@ def write_subset(data: Ade20kRoot, count: int, out: str | os.PathLike[str]) -> A
     out = Path(out)
     for stem, split in pairs[:count]:
         for target in SPLITS:
-            for source, folder in (data.image(split, stem), "images"), (data.labels(split, stem), "annotations"):
+            for source, folder in zip(data.pairs[split][stem], ("images", "annotations"), strict=True):
                 place = out / folder / target / source.name
                 place.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source, place)
-    shutil.copyfile(data.path / "objectInfo150.txt", out / "objectInfo150.txt")
+    shutil.copyfile(data.class_list, out / data.class_list.name)
     return open_ade20k(out)

@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from PIL import Image
 
 from benchmarks.ade20k.dataset import Ade20kRoot
-from benchmarks.data_check.pictures import decode_labels
 from benchmarks.files import atomic_path
+from benchmarks.images import read_labels, read_rgb
 
 
 def write_predictions(
@@ -35,10 +34,9 @@ def write_predictions(
     figure = Figure(figsize=(2.6 * len(titles), 2.1 * len(stems) + 0.9), layout="constrained")
     axes = figure.subplots(len(stems), len(titles), squeeze=False)
     for row, stem in zip(axes, stems, strict=True):
-        with Image.open(data.image("validation", stem)) as image:
-            panels = [np.asarray(image.convert("RGB"))]
-        for file in (data.labels("validation", stem), *(folder / f"{stem}.png" for folder in predictions.values())):
-            labels = decode_labels(file)
+        panels = [read_rgb(data.image("validation", stem))]
+        found = [read_labels(folder / f"{stem}.png") + 1 - data.first_label for folder in predictions.values()]
+        for labels in (data.truth("validation", stem), *found):
             pixels += np.bincount(labels.ravel(), minlength=len(colours))
             panels.append(colours[labels])
         for axis, panel in zip(row, panels, strict=True):

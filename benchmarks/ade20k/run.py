@@ -14,12 +14,16 @@ from benchmarks.ade20k.intervals import interval
 from benchmarks.ade20k.scoring import count_folder, scores
 from benchmarks.checkpoints.canonical import read_canonical
 from benchmarks.checkpoints.card import ResNetArchitecture
+from benchmarks.configs import third_party_configs
 from benchmarks.core.settings import option
 from benchmarks.engines import mmseg as engine
 from benchmarks.errors import InputError
+from benchmarks.files import write_json
 
-CONFIGS = Path(__file__).resolve().parents[2] / "third_party_configs" / "mmseg"
+CONFIGS = third_party_configs("mmseg")
 RECIPES = ("released", "corrected")
+
+SPLIT_OF = {"train_dataloader": "training", "test_dataloader": "validation"}
 
 #: mmseg prints two digits.
 ROUNDING = 0.0051
@@ -110,12 +114,22 @@ def _changes(data: Ade20kRoot, out: Path, options: Options, devices: int) -> dic
         "train_cfg.max_iters": options.iterations,
         "optim_wrapper.optimizer.lr": options.learning_rate,
     }
-    for loader in ("train_dataloader", "test_dataloader"):
+    for loader in SPLIT_OF:
+        changes[f"{loader}.dataset.type"] = "PairedImages"
+        changes[f"{loader}.dataset.ann_file"] = str(_write_pairs(data, out, SPLIT_OF[loader]).resolve())
         changes[f"{loader}.dataset.data_root"] = str(data.path)
         changes[f"{loader}.dataset.metainfo"] = {"classes": list(data.classes)}
+        changes[f"{loader}.dataset.reduce_zero_label"] = bool(data.first_label)
     end = options.iterations
     warm_up = min(1500, end // 10)
     poly = {"type": "PolyLR", "power": 1.0, "eta_min": 0.0, "by_epoch": False, "begin": warm_up, "end": end}
     warming = {"type": "LinearLR", "start_factor": 1e-6, "by_epoch": False, "begin": 0, "end": warm_up}
     changes["param_scheduler"] = [warming, poly] if warm_up else [poly]
     return changes
+
+
+def _write_pairs(data: Ade20kRoot, out: Path, split: str) -> Path:
+    """The list of images and label maps that the engine reads: the one that was checked."""
+    file = out / f"{split}.json"
+    write_json(file, [[str(path) for path in pair] for pair in data.pairs[split].values()])
+    return file

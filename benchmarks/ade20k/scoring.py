@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.ade20k.dataset import Ade20kRoot
-from benchmarks.data_check.pictures import decode_labels
 from benchmarks.errors import InputError
+from benchmarks.images import read_labels
+from benchmarks.listing import by_stem, list_files
 
 
 def count(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
@@ -39,24 +40,27 @@ def scores(counts: np.ndarray, names: tuple[str, ...]) -> dict[str, Any]:
 
 
 def count_folder(data: Ade20kRoot, predictions: str | os.PathLike[str], split: str = "validation") -> np.ndarray:
-    """:func:`count` of ``predictions/STEM.png`` (labels 1..C) for each image of a split: int64 ``[images, 3, C]``.
+    """:func:`count` of ``predictions/STEM.png`` for each image of a split: int64 ``[images, 3, C]``.
 
-    :class:`InputError` for a prediction that is missing, broken, of another size or with other labels.
+    Predictions count labels as the data's own label maps do. :class:`InputError` for one that is missing, broken, of
+    another size or with other labels.
     """
-    classes, counted = len(data.classes), []
+    classes, counted, folder = len(data.classes), [], Path(predictions)
+    there = by_stem(folder, list_files(folder, {".png"}, deep=False))
     for stem in data.stems[split]:
-        truth = decode_labels(data.labels(split, stem))
-        file = Path(predictions) / f"{stem}.png"
-        try:
-            found = decode_labels(file)
-        except OSError as error:
-            raise InputError(f"prediction {file} is missing or broken ({error}): run the prediction again") from error
+        truth = data.truth(split, stem)
+        if stem not in there:
+            raise InputError(f"prediction {folder / stem}.png is missing: run the prediction again")
+        file = there[stem]
+        found = read_labels(file).astype(np.int64) + 1 - data.first_label
         if found.shape != truth.shape:
             raise InputError(
                 f"{file} is {found.shape[1]}x{found.shape[0]}, its truth {truth.shape[1]}x{truth.shape[0]}"
             )
         if not 1 <= found.min() <= found.max() <= classes:
-            raise InputError(f"{file} has labels {found.min()}..{found.max()}: predictions are 1..{classes}")
+            own = found.min() - 1 + data.first_label, found.max() - 1 + data.first_label
+            expected = f"{data.first_label}..{classes - 1 + data.first_label}"
+            raise InputError(f"{file} has labels {own[0]}..{own[1]}: predictions are {expected}")
         counted.append(count(truth, found, classes))
     return np.stack(counted)
 

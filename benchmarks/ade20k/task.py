@@ -93,7 +93,8 @@ class Ade20k(Task[Options, Ade20kRoot]):
 
 def open_scenes(data_root: str | os.PathLike[str], scale: str) -> Ade20kRoot:
     """What is under ``data_root``; for scale ``mini`` the shapes world's, written there, if there is no ADE20K."""
-    if scale == "mini" and not any((Path(data_root) / name).is_dir() for name in ("ade20k", "ADEChallengeData2016")):
+    places = ("ade20k", "ADEChallengeData2016", "images")
+    if scale == "mini" and not any((Path(data_root) / name).is_dir() for name in places):
         shapes.write_world(data_root, "demo", 0, ("ade20k",))
     return open_ade20k(data_root)
 

@@ -2,44 +2,54 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 
 import torch
 from torch import nn
 
 from benchmarks.backbones.resnet import HouseResNet
+from benchmarks.backbones.timm_network import TimmNetwork, timm_network
 from benchmarks.backbones.vit import HouseViT
 from benchmarks.checkpoints.canonical import is_canonical, read_canonical
-from benchmarks.checkpoints.card import Card, ResNetArchitecture
+from benchmarks.checkpoints.card import Card, ResNetArchitecture, TimmArchitecture
 from benchmarks.checkpoints.checks import is_finite
 from benchmarks.checkpoints.convert import check_heads, convert_in_memory
+from benchmarks.checkpoints.sources import Source, locate
 from benchmarks.errors import InputError
 
 
 def load_backbone(
-    path: str | os.PathLike[str], drop_path_rate: float = 0.0, heads: int | None = None, branch: str | None = None
-) -> tuple[HouseViT | HouseResNet, Card]:
+    source: Source,
+    drop_path_rate: float = 0.0,
+    heads: int | None = None,
+    branch: str | None = None,
+    architecture: str | None = None,
+) -> tuple[HouseViT | HouseResNet | TimmNetwork, Card]:
     """Build the network that a checkpoint describes and load every tensor of it.
 
     A foreign file is converted in memory first, with the checks of :func:`benchmarks.checkpoints.convert.convert`;
-    ``heads`` and ``branch`` are for it. Returns the module in ``eval`` mode and the card. Raises
-    :class:`InputError` when the file is not usable or when its tensors and its card disagree.
+    ``heads``, ``branch`` and ``architecture`` are for it; a name is looked up (:mod:`benchmarks.checkpoints.sources`).
+    Returns the module in ``eval`` mode and the card. Raises :class:`InputError` when the file is not usable or when
+    its tensors and its card disagree.
     """
+    located = locate(source)
+    path = located.path
     if is_canonical(path):
         tensors, card = read_canonical(path)
         check_heads(path, card, heads)
         if branch is not None:
             raise InputError(f"{path} is a canonical checkpoint and has no branches: convert the source file again")
     else:
-        tensors, card, _ = convert_in_memory(path, heads, branch)
+        tensors, card, _ = convert_in_memory(located, heads, branch, architecture)
     module = build(card, drop_path_rate)
     load_exactly(module, dict(tensors), where=str(path))
     return module.eval(), card
 
 
-def build(card: Card, drop_path_rate: float = 0.0) -> HouseViT | HouseResNet:
-    """The network of a card, freshly initialised."""
+def build(card: Card, drop_path_rate: float = 0.0) -> HouseViT | HouseResNet | TimmNetwork:
+    """The network of a card, freshly initialised. ``drop_path_rate`` is for the ViT of the house."""
+    if isinstance(card.architecture, TimmArchitecture):
+        return timm_network(card.architecture, card.resize)
     if isinstance(card.architecture, ResNetArchitecture):
         return HouseResNet(card.architecture)
     return HouseViT(card.architecture, card.resize, drop_path_rate)

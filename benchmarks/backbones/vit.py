@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from timm.layers import Attention, GluMlp, Mlp
-from timm.models.vision_transformer import VisionTransformer
+from timm.models.vision_transformer import Block, VisionTransformer
 from torch import nn
 
-from benchmarks.backbones.rotary import RotaryAttention, RotaryPositions, share_rope
+from benchmarks.backbones.rotary import RotaryAttention, RotaryBlock, RotaryPositions
 from benchmarks.checkpoints.card import Architecture, ResizeRule
 from benchmarks.errors import InputError
 
@@ -70,14 +71,12 @@ class HouseViT(VisionTransformer):
             norm_layer=partial(nn.LayerNorm, eps=a.eps),
             mlp_layer=partial(_mlp, a),
             attn_layer=RotaryAttention if rotary else Attention,
+            block_fn=RotaryBlock if rotary else Block,
         )
         self.architecture = architecture
         self.resize = resize
-        if rotary:
-            self.rope = RotaryPositions(a.embed_dim // a.num_heads)
-            for block in self.blocks:
-                share_rope(block.attn, self.rope)
-        else:
+        self.rope = RotaryPositions(a.embed_dim // a.num_heads) if rotary else None
+        if not rotary:
             rows = a.position_prefix_rows + a.grid**2
             self.pos_embed = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, rows, a.embed_dim), std=0.02))
 
@@ -86,7 +85,6 @@ class HouseViT(VisionTransformer):
         batch, height, width, _ = x.shape
         prefix_rows = self.architecture.position_prefix_rows
         if self.architecture.position == "rope":
-            self.rope.prepare(height, width)
             tokens = [x.flatten(1, 2)]
         else:
             table = resize_position_table(
@@ -99,6 +97,26 @@ class HouseViT(VisionTransformer):
             class_token = self.cls_token + self.pos_embed[:, :prefix_rows] if prefix_rows else self.cls_token
             tokens.insert(0, class_token.expand(batch, -1, -1))
         return self.pos_drop(torch.cat(tokens, dim=1))
+
+    def _angles(self, images: torch.Tensor) -> torch.Tensor | None:
+        """What the blocks of a rotary network need for ``images``; None for all others."""
+        return None if self.rope is None else self.rope(*self.patch_embed.dynamic_feat_size(images.shape[-2:]))
+
+    def forward_features(
+        self, x: torch.Tensor, attn_mask: torch.Tensor | None = None, is_causal: bool = False
+    ) -> torch.Tensor:
+        """Images ``[B, 3, H, W]`` -> all tokens of the last block ``[B, prefix + h*w, D]`` after the final norm."""
+        return super().forward_features(x, self._angles(x) if attn_mask is None else attn_mask, is_causal)
+
+    def forward_intermediates(self, x: torch.Tensor, *args: Any, **options: Any) -> Any:
+        """timm's contract: the maps of the chosen blocks; see :meth:`VisionTransformer.forward_intermediates`."""
+        return super().forward_intermediates(x, *args, **{"attn_mask": self._angles(x), **options})
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Recompute activations in the backward pass instead of keeping them."""
+        super().set_grad_checkpointing(enable)
+        for block in self.blocks if self.rope is not None else ():
+            block.checkpointing = enable
 
     def patch_tokens(self, images: torch.Tensor) -> torch.Tensor:
         """Images ``[B, 3, H, W]`` -> patch tokens ``[B, h*w, D]`` of the last block after the final norm.

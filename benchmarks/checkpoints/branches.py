@@ -21,6 +21,8 @@ from benchmarks.errors import InputError
 
 #: A block of a transformer, as any layout numbers it; chunks of blocks have two numbers.
 BLOCK = re.compile(r"(?:^|.*\.)(?:blocks|layers?|resblocks)\.(?:\d+\.)?(\d+)\.|.*encoder_layer_(\d+)\.")
+#: What makes a network of a given depth: blocks, stages and the patch projection.
+PART = re.compile(r"(?:.*\.)?(?:blocks|layers?\d?|res\d|stages|encoder_layer_\d+|patch_embed\w*|\d+\.\d+)\.")
 #: Words in a prefix, the first that is found decides: copies that no program evaluates; averages over training; key
 #: encoders of contrastive methods, whose programs evaluate the query's.
 ASIDE_WORDS = {"gram", "initial", "reference"}
@@ -52,15 +54,18 @@ class Branch:
         return 1 + max((int(match[1] or match[2]) for match in found if match), default=-1)
 
     def same_network(self, other: Branch) -> bool:
-        """Whether both have the same names and shapes."""
-        return self.tensors.keys() == other.tensors.keys() and all(
-            tensor.shape == other.tensors[name].shape for name, tensor in self.tensors.items()
+        """Whether both are copies of one network: the same blocks and shapes. Heads and mask tokens may differ."""
+        alone = self.tensors.keys() ^ other.tensors.keys()
+        return not any(PART.match(name) for name in alone) and all(
+            self.tensors[name].shape == other.tensors[name].shape for name in self.tensors.keys() & other.tensors.keys()
         )
 
     def same_values(self, other: Branch) -> bool:
         """Whether one is the other under another name."""
-        return self.same_network(other) and all(
-            _same(tensor, other.tensors[name]) for name, tensor in self.tensors.items()
+        return (
+            self.tensors.keys() == other.tensors.keys()
+            and self.same_network(other)
+            and all(_same(tensor, other.tensors[name]) for name, tensor in self.tensors.items())
         )
 
 
@@ -89,9 +94,10 @@ def find_branches(content: Any) -> list[Branch]:
 
 def named_branch(branches: list[Branch], name: str) -> Branch:
     """The one that ``--branch`` means: its label or the end of it; :class:`InputError` lists what there is."""
-    wanted = WRAPPERS.sub("", name.strip(".") + ".").rstrip(".")
-    exact = [branch for branch in branches if branch.label == wanted]
-    fitting = exact or [branch for branch in branches if branch.label.endswith("." + wanted)]
+    wanted = name.strip(".")
+    bare = WRAPPERS.sub("", wanted + ".").rstrip(".")
+    exact = [branch for branch in branches if branch.label in (wanted, bare)]
+    fitting = exact or [branch for branch in branches if branch.label.endswith((f".{wanted}", f".{bare}"))]
     if len(fitting) != 1:
         there = ", ".join(branch.label for branch in fitting or branches) or "none that is known"
         what = f"{name!r} fits several branches" if fitting else f"there is no branch {name!r} with weights known here"
@@ -145,7 +151,7 @@ def _flatten(content: Any) -> Iterator[_Entry]:
         seen.add(id(holder))
         for key, value in holder.items():
             if isinstance(value, torch.Tensor) and isinstance(key, str):
-                yield _Entry(path, key, WRAPPERS.sub("", ".".join((*path, key))), value)
+                yield _Entry(path, key, ".".join((*path, WRAPPERS.sub("", key))), value)
             elif isinstance(value, dict):
                 waiting.append(((*path, str(key)), value))
 
@@ -172,12 +178,14 @@ def _branch(flat: list[_Entry], mark: _Entry, prefix: str, layouts: list[tuple[L
     names = {short: ".".join((*entry.path[len(path) :], entry.name)) for short, entry in kept.items()}
     whole = ".".join((*mark.path[len(path) :], mark.name))
     sentinel = mark.clean[len(prefix) :]
-    wrapped = whole.removesuffix(sentinel) if whole.endswith(sentinel) else prefix.rsplit(".", 2)[0]
+    wrapped = whole.removesuffix(sentinel) if whole.endswith(sentinel) else prefix
     tensors = {short: entry.tensor for short, entry in kept.items()}
     return Branch(prefix.rstrip(".") or WHOLE_FILE, path, wrapped, tensors, names, clashes)
 
 
 def _unknown(layout: Layout, names: dict[str, None]) -> list[str]:
+    if not layout.rows:  # a network under its own names: whatever it is, it lies in one dict
+        return list(names)
     try:
         return layout.find(names)[1]
     except InputError:  # a broken network is nobody's stranger: what is wrong is said when it is read
@@ -191,7 +199,7 @@ def _is_complete(branch: Branch, layout: Layout, kind: str) -> bool:
         except InputError:
             return True
         return "conv1.weight" in found and all(f"layer{stage}.0.conv1.weight" in found for stage in range(1, 5))
-    return kind != "vit" or branch.depth > 0
+    return branch.depth > 0
 
 
 def _same(a: torch.Tensor, b: torch.Tensor) -> bool:

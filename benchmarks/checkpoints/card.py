@@ -19,9 +19,10 @@ CARD_VERSION = 1
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-#: Where a fact can come from: read from the file, implied by tensor shapes, looked up in the
-#: method's published facts, or given on the command line.
-PROVENANCES = ("file", "inferred", "table", "user")
+#: Where a fact can come from: read from the file, implied by tensor shapes, looked up under a name (of a method or an
+#: architecture), given on the command line, taken from the programs whose layout the file has although they may not
+#: have made it, or from nowhere. The method itself is ``file`` only where the file has a mark that no other leaves.
+PROVENANCES = ("file", "inferred", "table", "user", "layout", "unknown")
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,50 @@ class ResNetArchitecture:
 
 
 @dataclass(frozen=True)
+class TimmArchitecture:
+    """A network that timm's own class runs: its name in timm's registry and the arguments of its constructor.
+
+    ``widths`` and ``strides``: channels and pixels per cell of each feature map; one of each in a ViT, whose blocks
+    all have the same. The features are the last map's. ``prefix``: class, distillation and register tokens before the
+    patches. ``eps``: of every norm where it is not the class's own. ``norm_tokens``: the head's norm is applied to
+    every cell of the last map, as DINOv3 does with ConvNeXt; timm norms the pooled vector.
+    """
+
+    name: str
+    arguments: dict[str, Any]
+    embed_dim: int
+    depth: int
+    widths: tuple[int, ...]
+    strides: tuple[int, ...]
+    image_size: tuple[int, int] = (224, 224)  # rows, columns; of the position table or windows where it has such
+    num_heads: int | None = None  # None where stages differ or there is none
+    prefix: int = 0
+    eps: float | None = None
+    norm_tokens: bool = False
+    fixed_size: bool = False  # its tables belong to one image size
+    kind: str = "timm"
+
+    def __post_init__(self) -> None:
+        for name in ("widths", "strides", "image_size"):  # JSON gives lists
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+
+    @property
+    def patch_size(self) -> int:
+        """Pixels along one side of a cell of the last map."""
+        return self.strides[-1]
+
+    @property
+    def multiple(self) -> int:
+        """Pixels of which sides of images must be multiples."""
+        return self.strides[0]
+
+    @property
+    def hierarchical(self) -> bool:
+        """Whether it has maps of several strides, as a ResNet has."""
+        return len(self.strides) > 1
+
+
+@dataclass(frozen=True)
 class ModuleArchitecture:
     """Somebody's own network that was never a file: known by its width, its patch size (pixels) and its class."""
 
@@ -167,13 +212,14 @@ class Card:
     """What a canonical checkpoint says about itself."""
 
     method: str
-    architecture: Architecture | ResNetArchitecture | ModuleArchitecture
+    architecture: Architecture | ResNetArchitecture | TimmArchitecture | ModuleArchitecture
     resize: ResizeRule
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     licence: str = "unknown"
     source_name: str = ""  # file name of the source; never a path of the machine it was on
     source_sha256: str = ""
+    source_revision: str = ""  # of the hub's repository that it came from
     branch: str = ""
     prefix: str = ""
     #: fact (for instance "num_heads") -> one of :data:`PROVENANCES`
@@ -194,7 +240,12 @@ class Card:
         if version != CARD_VERSION:
             raise InputError(f"{where}: card version {version!r} is not known here: convert the source file again")
         try:
-            kinds = {"vit": Architecture, "resnet": ResNetArchitecture, "module": ModuleArchitecture}
+            kinds = {
+                "vit": Architecture,
+                "resnet": ResNetArchitecture,
+                "timm": TimmArchitecture,
+                "module": ModuleArchitecture,
+            }
             data["architecture"] = kinds[data["architecture"].get("kind", "vit")](**data["architecture"])
             data["resize"] = ResizeRule(**data["resize"])
             for name in ("mean", "std", "notes"):

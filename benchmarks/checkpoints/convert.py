@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
+import importlib.metadata
 import os
 import re
 from collections.abc import Mapping
@@ -12,18 +14,30 @@ from typing import NamedTuple
 
 import torch
 
+from benchmarks.checkpoints import names as layouts
 from benchmarks.checkpoints.canonical import is_canonical, read_canonical, write_canonical
-from benchmarks.checkpoints.card import Architecture, Card, ResNetArchitecture
+from benchmarks.checkpoints.card import Architecture, Card, ResNetArchitecture, TimmArchitecture
 from benchmarks.checkpoints.checks import COUNTER, check, compare_depths
 from benchmarks.checkpoints.choice import OUTSIDE, choose
 from benchmarks.checkpoints.container import Opened, open_foreign, require_source
-from benchmarks.checkpoints.facts import depth_of, resnet_architecture, settle_heads, vit_architecture, width_of
+from benchmarks.checkpoints.facts import (
+    depth_of,
+    resnet_architecture,
+    settle_heads,
+    timm_architecture,
+    vit_architecture,
+    width_of,
+)
 from benchmarks.checkpoints.formats.family import WRAPPERS, Facts, Family, Finder, Taken
+from benchmarks.checkpoints.formats.timm import name_network
 from benchmarks.checkpoints.ledger import Ledger, make_ledger, one_line
-from benchmarks.checkpoints.names import Source, Tensors
+from benchmarks.checkpoints.names import Tensors
 from benchmarks.checkpoints.positions import rope_periods
 from benchmarks.checkpoints.recognition import armed
 from benchmarks.checkpoints.shapes import tensor_shapes
+from benchmarks.checkpoints.sources import Located, Source, locate
+from benchmarks.checkpoints.sources.known import Known, compare
+from benchmarks.checkpoints.strangers import refuse_content
 from benchmarks.checkpoints.targets import WRITERS, write_target
 from benchmarks.errors import InputError
 from benchmarks.files import require_file, sha256_of
@@ -40,24 +54,28 @@ class Converted(NamedTuple):
 
 
 def convert(
-    source: str | os.PathLike[str],
+    source: Source,
     out: str | os.PathLike[str],
     heads: int | None = None,
     branch: str | None = None,
     target: str = "canonical",
+    architecture: str | None = None,
 ) -> Ledger:
     """Convert ``source`` to the canonical checkpoint ``out``, or to the layout of ``target``; return the ledger.
 
     ``heads`` is needed where the file cannot tell; ``branch`` picks another branch than the method's own choice, or
-    names a path of keys. Raises :class:`InputError` when the file is not understood whole: no tensor is guessed
-    or ignored, and nothing is written. For another target (:data:`TARGETS`) the source may be canonical.
+    names a path of keys; ``architecture`` is timm's name of the network, where a bare file stands for several. Raises
+    :class:`InputError` when the file is not understood whole: no tensor is guessed or ignored, and nothing is written.
+    For another target (:data:`TARGETS`) the source may be canonical. What is no path is looked up
+    (:mod:`benchmarks.checkpoints.sources`).
     """
     if target not in TARGETS:
         raise InputError(f"there is no target {target!r}: {', '.join(TARGETS)} are")
-    if target == "canonical" and is_canonical(source):
-        raise InputError(f"{source} is a canonical checkpoint already: use it as it is")
-    converted = _from_canonical(source, heads, branch) if is_canonical(source) else None
-    tensors, card, ledger = converted or convert_in_memory(source, heads, branch)
+    located = locate(source)
+    if target == "canonical" and is_canonical(located.path):
+        raise InputError(f"{located.path} is a canonical checkpoint already: use it as it is")
+    converted = _from_canonical(located.path, heads, branch) if is_canonical(located.path) else None
+    tensors, card, ledger = converted or convert_in_memory(located, heads, branch, architecture)
     if target == "canonical":
         write_canonical(out, tensors, card)
         return ledger
@@ -65,7 +83,7 @@ def convert(
     return dataclasses.replace(ledger, target=target, target_notes=tuple(notes))
 
 
-def _from_canonical(source: str | os.PathLike[str], heads: int | None, branch: str | None) -> Converted:
+def _from_canonical(source: Path, heads: int | None, branch: str | None) -> Converted:
     """A canonical file as the source of another target."""
     tensors, card = read_canonical(source)
     check_heads(source, card, heads)
@@ -76,11 +94,15 @@ def _from_canonical(source: str | os.PathLike[str], heads: int | None, branch: s
     return Converted(tensors, card, Ledger(Path(source).name, card.method, "canonical", (), "", names, values, card))
 
 
-def convert_in_memory(source: str | os.PathLike[str], heads: int | None = None, branch: str | None = None) -> Converted:
+def convert_in_memory(
+    source: Source, heads: int | None = None, branch: str | None = None, architecture: str | None = None
+) -> Converted:
     """What :func:`convert` writes, checked in the same way."""
-    source = require_source(source)
+    located = locate(source)
+    source = require_source(located.path)
     try:
-        return _convert(source, open_foreign(source), heads, branch)
+        opened = open_foreign(source)
+        return _convert(located, name_network(opened, architecture) if architecture else opened, heads, branch)
     except InputError as error:
         line = one_line(str(error))
         raise InputError(line if str(source) in line else f"{source}: {line}") from error
@@ -90,23 +112,35 @@ def convert_in_memory(source: str | os.PathLike[str], heads: int | None = None, 
         raise InputError(f"{source}: its content contradicts itself ({line}): it is damaged") from error
 
 
-def canonical(
-    path: str | os.PathLike[str], heads: int | None = None, cache_dir: str | os.PathLike[str] | None = None
-) -> Path:
-    """A canonical checkpoint for ``path``: itself, or its conversion, kept in ``cache_dir`` by content and heads.
+def canonical(source: Source, heads: int | None = None, cache_dir: str | os.PathLike[str] | None = None) -> Path:
+    """A canonical checkpoint for ``source``: itself, or its conversion, kept in ``cache_dir``.
 
-    The default cache is ``runs/converted``. A canonical file's own heads stand: other ``heads`` are refused.
+    It is kept by the source's content, the heads, and the rules of conversion (:func:`rules`), so that a corrected rule
+    is never served from before. The default cache is ``runs/converted``. A canonical file's own heads stand: other
+    ``heads`` are refused.
     """
-    path = require_source(path)
+    located = locate(source)
+    path = require_source(located.path)
     if is_canonical(path):
         check_heads(path, read_canonical(path)[1], heads)
         return path
     folder = Path(cache_dir or "runs/converted")
     content = source_digest(open_foreign(path).files)[:12]
-    target = folder / f"{path.stem}-{content}{f'-{heads}heads' if heads else ''}.safetensors"
+    said = f"-{heads}heads" if heads else ""
+    target = folder / f"{located.stem}-{content}{said}-{rules()[:6]}.safetensors"
     if not is_canonical(target):
-        convert(path, target, heads)
+        convert(located, target, heads)
     return target
+
+
+@functools.cache
+def rules() -> str:
+    """The SHA-256 over everything that decides a conversion: the files of this package, and timm's version."""
+    digest = hashlib.sha256(importlib.metadata.version("timm").encode())
+    here = Path(__file__).parent
+    for file in sorted(path for path in here.rglob("*") if path.suffix in (".py", ".json")):
+        digest.update(file.relative_to(here).as_posix().encode() + file.read_bytes())
+    return digest.hexdigest()
 
 
 def check_heads(path: str | os.PathLike[str], card: Card, heads: int | None) -> None:
@@ -124,10 +158,10 @@ def source_digest(files: tuple[Path, ...]) -> str:
     return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
-def _convert(source: Path, opened: Opened, heads: int | None, branch: str | None) -> Converted:
-    if not isinstance(opened.content, dict):
-        raise InputError(f"it holds a {type(opened.content).__name__}, not a dict of tensors")
-    chosen = choose(opened, branch)
+def _convert(located: Located, opened: Opened, heads: int | None, branch: str | None) -> Converted:
+    refuse_content(opened.content, opened.foreign_globals)
+    known = located.known
+    chosen = choose(opened, branch, known.method if known else None)
     family, taken, within, path = chosen.family, chosen.taken, chosen.within, chosen.path
     if taken.clashes:
         first, second = taken.clashes[0]
@@ -138,13 +172,17 @@ def _convert(source: Path, opened: Opened, heads: int | None, branch: str | None
     family.prepare(within, taken)
     facts = family.facts(within, taken)
     taken.notes += [f"the file names {name}, which runs code when unpickled; it was not run" for name in armed(opened)]
+    if known is not None:
+        _believe(known, facts, taken, heads)
     names = rename(family, taken)
     architecture, made = _network(family, facts, Tensors(taken.tensors, names), heads)
-    if family.kind == "vit":
+    if isinstance(architecture, Architecture):
         compare_depths(family, taken, Finder(within), architecture.depth)
     tensors = Tensors(taken.tensors, names, made)
     check(tensors, tensor_shapes(architecture), taken, family)
     facts.provenance.setdefault("architecture", "inferred")
+    if known is not None:
+        compare(known, architecture)
     card = Card(
         method=facts.method,
         architecture=architecture,
@@ -152,17 +190,31 @@ def _convert(source: Path, opened: Opened, heads: int | None, branch: str | None
         mean=facts.mean,
         std=facts.std,
         licence=facts.licence,
-        source_name=source.name,
+        source_name=located.name,
+        source_revision=located.revision,
         source_sha256=source_digest(opened.files),
         branch=".".join((*path, taken.place.branch)) if path else taken.place.branch,
         prefix=taken.prefix,
-        provenance={name: where for name, where in facts.provenance.items() if name != "rope_base"},
+        provenance={n: where for n, where in facts.provenance.items() if n not in ("rope_base", "network")},
         notes=tuple(taken.notes),
     )
     return Converted(tensors, card, make_ledger(opened, chosen, tensors, card))
 
 
-def rename(family: Family, taken: Taken) -> dict[str, Source]:
+def _believe(known: Known, facts: Facts, taken: Taken, heads: int | None) -> None:
+    """What the built-in list says of a source, where its file does not say it."""
+    if facts.heads is None and heads is None:
+        facts.learn("table", heads=known.heads)
+    if facts.provenance.get("method") != "file":
+        facts.learn("table", method=known.method)
+    if facts.provenance.get("licence") != "file":
+        facts.learn("table", licence=known.licence)
+    taken.notes.append(
+        f"the source is {known.name} of the built-in list ({known.method}); the file was compared with it"
+    )
+
+
+def rename(family: Family, taken: Taken) -> dict[str, layouts.Source]:
     """Canonical name -> its source names; what the family has no place for is dropped with a reason, or an error."""
     names, unknown = family.layout.find(taken.tensors)
     for name in unknown:
@@ -180,7 +232,7 @@ def rename(family: Family, taken: Taken) -> dict[str, Source]:
 
 def _network(
     family: Family, facts: Facts, tensors: Tensors, heads: int | None
-) -> tuple[Architecture | ResNetArchitecture, dict[str, torch.Tensor]]:
+) -> tuple[Architecture | ResNetArchitecture | TimmArchitecture, dict[str, torch.Tensor]]:
     """The architecture, and the tensors of it that the layout does not store."""
     if family.kind == "resnet":
         if heads is not None:
@@ -190,6 +242,8 @@ def _network(
         return resnet, {name: torch.zeros((), dtype=torch.int64) for name in counters}
     if heads is not None and heads < 1:
         raise InputError(f"--heads {heads}: a positive number is needed")
+    if family.kind == "timm":
+        return timm_architecture(facts, heads), {}
     width = width_of(tensors)
     settle_heads(family, facts, width, depth_of(tensors), heads)
     made: dict[str, torch.Tensor] = {}

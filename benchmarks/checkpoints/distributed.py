@@ -1,8 +1,8 @@
 """Folders of ``torch.distributed.checkpoint``: ``.metadata`` says which part of which tensor lies where.
 
 DINOv3, FSDP 2 and Lightning write them. The metadata is a pickle and is read like any other (:mod:`.inert`); each part
-is a small file of ``torch.save`` at its place in a ``.distcp`` file. Nothing of torch.distributed is needed, nor as many
-processes as wrote it. A tensor in one part stays a view of its file; the optimiser's are not read at all.
+is a small file of ``torch.save`` at its place in a ``.distcp`` file. Nothing of torch.distributed is needed, nor as
+many processes as wrote it. A tensor in one part is a view of its file where it lies aligned; the optimiser's are not read at all.
 """
 
 from __future__ import annotations
@@ -68,6 +68,14 @@ def _not_read(name: str, facts: dict[str, Any]) -> torch.Tensor:
     return torch.empty(_shape(facts.get("size")), dtype=_type(facts), device="meta")
 
 
+def _overlap(boxes: list[tuple[tuple[int, ...], tuple[int, ...]]]) -> bool:
+    """Whether two of several boxes (offset, extent) have an element in common."""
+    starts = torch.tensor([offset for offset, _ in boxes])
+    ends = starts + torch.tensor([extent for _, extent in boxes])
+    common = ((starts[:, None] < ends) & (starts < ends[:, None])).all(dim=-1)
+    return int(common.sum()) > len(boxes)
+
+
 class _Parts:
     """The parts of all tensors, by name and offset."""
 
@@ -91,6 +99,11 @@ class _Parts:
             return self._part(name, *boxes[0], kind)
         if sum(math.prod(extent) for _, extent in boxes) != math.prod(size):
             raise ValueError(f"the parts of {name} do not add up to {list(size)}")
+        if _overlap(boxes):
+            raise ValueError(f"the parts of {name} overlap")
+        lengths = [self.places.get((name, offset), {}).get("length") for offset, _ in boxes]
+        if sum(n for n in lengths if isinstance(n, int)) < math.prod(size) * kind.itemsize:
+            raise ValueError(f"the parts of {name} are shorter than {list(size)}")
         whole = torch.empty(sum(math.prod(extent) for _, extent in boxes), dtype=kind).reshape(size)
         for offset, extent in boxes:
             if len(offset) != len(size) or any(o + e > n for o, e, n in zip(offset, extent, size, strict=True)):

@@ -5,34 +5,50 @@ from __future__ import annotations
 import math
 import re
 
-from benchmarks.checkpoints.card import Architecture, ResNetArchitecture
+from benchmarks.checkpoints.card import Architecture, ResNetArchitecture, TimmArchitecture
 from benchmarks.checkpoints.formats.family import Facts, Family
 from benchmarks.checkpoints.names import Tensors
 from benchmarks.checkpoints.positions import position_kind
 from benchmarks.errors import InputError
 
-#: Heads of (width, depth) on which every method that is known here agrees. 384 (6 or 12) and 1280 (16 or 20) are
-#: missing on purpose, and 768 wide with 8 blocks is mmpretrain's "small" with 8 heads.
-AGREED_HEADS = {(192, 12): 3, (768, 12): 12, (1024, 24): 16, (1536, 40): 24}
-
 
 def settle_heads(family: Family, facts: Facts, width: int, depth: int, heads: int | None) -> None:
-    """Decide on the number of heads: the file's word, then the user's, then the method's table; or ask."""
-    if facts.heads is not None and heads not in (None, facts.heads):
-        raise InputError(f"the file says {facts.heads} heads, but --heads {heads} was given: leave --heads out")
-    if facts.heads is None:
-        if heads is not None:
-            facts.learn("user", heads=heads)
-        else:
-            facts.learn("table", heads=family.heads_by_width.get(width) or AGREED_HEADS.get((width, depth)))
+    """Decide on the number of heads: a number in the file, then the user's word, then a table's by name; or ask.
+
+    A table's number by width counts for methods alone that the file names by a mark of theirs.
+    """
+    if heads is not None and facts.heads is not None and facts.provenance.get("num_heads") == "file":
+        if heads != facts.heads:
+            raise InputError(f"the file says {facts.heads} heads, but --heads {heads} was given: leave --heads out")
+    elif heads is not None:
+        facts.learn("user", heads=heads)
+    elif facts.heads is None:
+        facts.learn("table", heads=family.heads_by_width.get(width))
     if facts.heads is None:
         raise InputError(
-            f"the number of attention heads of this {family.method} ViT (width {width}, depth {depth}) is in no tensor "
-            "and the file does not name its architecture: give it with --heads (mostly 64 channels a head; ViT-S: 6, "
-            "but 12 in MoCo-v3)"
+            f"method {facts.method}: the number of attention heads of this ViT (width {width}, depth {depth}) is in no "
+            "tensor, and the file does not say it: give it with --heads (mostly 64 channels a head; ViT-S: 6, but 12 "
+            "in MoCo-v3)"
         )
     if facts.heads < 1 or width % facts.heads:
         raise InputError(f"{facts.heads} heads do not divide the embedding width {width}: check the file and --heads")
+
+
+def timm_architecture(facts: Facts, heads: int | None) -> TimmArchitecture:
+    """The architecture of a network that timm's class runs; ``heads`` replace those of a table."""
+    from benchmarks.checkpoints.timm_networks import describe
+
+    a = facts.network
+    if a is None:
+        raise ValueError("a family of kind timm names its network")
+    if heads is None or heads == a.num_heads:
+        return a
+    if a.num_heads is None:
+        raise InputError(f"--heads {heads} was given, but {a.name} has no single number of heads: leave --heads out")
+    if facts.provenance.get("num_heads") == "file":
+        raise InputError(f"the file says {a.num_heads} heads, but --heads {heads} was given: leave --heads out")
+    facts.learn("user", heads=heads)
+    return describe(a.name, a.arguments | {"num_heads": heads}, a.eps, a.norm_tokens)[0]
 
 
 def vit_architecture(tensors: Tensors, facts: Facts) -> Architecture:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from benchmarks.checkpoints.card import Card, ResNetArchitecture
+from benchmarks.checkpoints.card import Card, ResNetArchitecture, TimmArchitecture
 from benchmarks.checkpoints.choice import OUTSIDE, Chosen
 from benchmarks.checkpoints.container import Opened
 from benchmarks.checkpoints.names import ZEROS, Tensors
@@ -114,10 +114,17 @@ class Ledger:
         rows += [("note", note) for note in self.card.notes]
         if self.target != "canonical":
             rows += [("target", self.target), *[("note", note) for note in self.target_notes]]
-        return "\n".join(f"{name:<9} {one_line(value)}" for name, value in [("source", self.source), *rows])
+        source = self.source + (f"@{self.card.source_revision}" if self.card.source_revision else "")
+        return "\n".join(f"{name:<9} {one_line(value)}" for name, value in [("source", source), *rows])
 
     def _network(self) -> list[tuple[str, str]]:
         a, proof = self.card.architecture, self.card.provenance
+        if isinstance(a, TimmArchitecture):
+            widths = "-".join(map(str, a.widths))
+            rows = [("network", f"{a.name} in timm's own class, width {widths}, depth {a.depth}, {_arguments(a)}")]
+            if a.num_heads is not None:
+                rows.append(("heads", f"{a.num_heads}   (from: {proof.get('num_heads', '?')})"))
+            return rows
         eps = f"eps {a.eps:g}   (from: {proof.get('eps', '?')})"
         if isinstance(a, ResNetArchitecture):
             blocks = "-".join(map(str, a.blocks))
@@ -137,6 +144,10 @@ class Ledger:
                 "rotary, nothing to resize" if a.position == "rope" else f"{rule}   (from: {proof.get('resize', '?')})",
             ),
         ]
+
+
+def _arguments(a: TimmArchitecture) -> str:
+    return _cut(", ".join(f"{name} {value}" for name, value in a.arguments.items()) or "as registered", 90)
 
 
 def one_line(text: str, length: int = 600) -> str:

@@ -2,7 +2,8 @@
 
 A row pairs a canonical name with its spellings in the layout. A spelling is one name or several whose tensors lie
 one below the other in the canonical tensor (query, key and value of a fused ``qkv``). ``{i}`` is a block number,
-``{p}`` is ``weight`` or ``bias``, ``{q}`` what a batch norm holds. The first spelling is the one that writers use.
+``{s}`` a stage, ``{p}`` is ``weight`` or ``bias``, ``{q}`` what a batch norm holds. The first spelling is the one that
+writers use.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from benchmarks.errors import InputError
 
 VARIABLES = {
     "i": r"0|[1-9]\d{0,3}",
+    "s": r"\d",
     "p": "weight|bias",
     "q": "weight|bias|running_mean|running_var|num_batches_tracked",
 }

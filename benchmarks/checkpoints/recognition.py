@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,23 +12,37 @@ from benchmarks.checkpoints.container import SHARD_ADVICE, SHARD_MARKS, Opened
 from benchmarks.checkpoints.formats import all_formats
 from benchmarks.checkpoints.formats.family import WRAPPERS, Family, Finder, Place, Refusal, Taken
 from benchmarks.checkpoints.inert import Inert
+from benchmarks.checkpoints.timm_networks import is_known, why_unknown
 from benchmarks.errors import InputError
+
+#: timm's networks that are torchvision's ResNet under torchvision's names.
+PLAIN_RESNETS = re.compile(r"resnet(18|34|50|101|152)|wide_resnet(50|101)_2")
 
 
 def refuse_shards(opened: Opened) -> None:
     """:class:`InputError` when the file is one process's part of a distributed run."""
     kind = opened.content.get("type")
     sharded = any(SHARD_MARKS.search(name) for _, name, _ in walk(opened.content))
-    if sharded or kind in ("shard", "shard_list", "slice", "slice_list"):
+    split = opened.content.get("mp_world_size", 1)  # DeepSpeed's tensor parallelism
+    if sharded or kind in ("shard", "shard_list", "slice", "slice_list") or split not in (1, None):
         raise InputError(f"it is not usable: {SHARD_ADVICE}")
 
 
 def refuse(opened: Opened) -> None:
     """:class:`InputError` when the file is of a layout that is known and cannot be converted."""
     names = {WRAPPERS.sub("", name) for _, name, _ in walk(opened.content)}
+    named = (opened.config or {}).get("architecture")
+    if isinstance(named, str):
+        return refuse_architecture(named.partition(".")[0])
     for refusal in all_formats():
         if isinstance(refusal, Refusal) and refusal.recognises(names, opened.config or {}):
             raise InputError(f"this is {refusal.method}, which is not converted: {refusal.reason}")
+
+
+def refuse_architecture(name: str) -> None:
+    """:class:`InputError` for an architecture of timm that is not run here: names that fit are not enough."""
+    if not PLAIN_RESNETS.fullmatch(name) and not is_known(name):
+        raise InputError(f"the architecture {name!r} is not run here: {why_unknown(name)}")
 
 
 def recognise(opened: Opened, branch: str | None) -> tuple[Family, Taken, tuple[str, ...]]:

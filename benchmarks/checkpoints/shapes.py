@@ -6,13 +6,19 @@ What :class:`benchmarks.backbones.vit.HouseViT` and :class:`benchmarks.backbones
 
 from __future__ import annotations
 
-from benchmarks.checkpoints.card import Architecture, ResNetArchitecture
+from benchmarks.checkpoints.card import Architecture, ResNetArchitecture, TimmArchitecture
 
 Shapes = dict[str, tuple[int, ...]]
 
 
-def tensor_shapes(architecture: Architecture | ResNetArchitecture) -> Shapes:
-    """Canonical name -> shape."""
+def tensor_shapes(architecture: Architecture | ResNetArchitecture | TimmArchitecture) -> Shapes:
+    """Canonical name -> shape. Of a network of timm's: what timm makes of the description, without values."""
+    if isinstance(architecture, TimmArchitecture):
+        from benchmarks.checkpoints.timm_networks import describe
+
+        a = architecture
+        network = describe(a.name, a.arguments, a.eps, a.norm_tokens)[1]
+        return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     return _resnet(architecture) if isinstance(architecture, ResNetArchitecture) else _vit(architecture)
 
 

@@ -24,6 +24,7 @@ from benchmarks.checkpoints.card import (
     Card,
     ResizeRule,
     ResNetArchitecture,
+    TimmArchitecture,
 )
 from benchmarks.checkpoints.folding import fold_layer_scale
 from benchmarks.checkpoints.formats import huggingface as hf
@@ -46,6 +47,8 @@ def write_target(
     ``out`` is a folder for ``hf``, and a file otherwise: ``.safetensors`` (flat), ``.pth``, for ResNets in detectron2
     also ``.pkl``. Raises :class:`InputError` when the program cannot hold the network.
     """
+    if isinstance(card.architecture, TimmArchitecture) and target != "timm":
+        raise InputError(f"{card.architecture.name} is run by timm's own class: timm is the only target that holds it")
     layout, notes = WRITERS[target](dict(tensors), card)
     if target == "hf":
         tensors, config = layout
@@ -73,6 +76,8 @@ def spell(layout: Layout, tensors: Mapping[str, torch.Tensor]) -> Tensors:
 def for_timm(tensors: Tensors, card: Card) -> tuple[Tensors, list[str]]:
     """timm's VisionTransformer, or its Eva for rotary positions."""
     a = card.architecture
+    if isinstance(a, TimmArchitecture):
+        return tensors, [f"timm: create_model({a.name!r}, num_classes=0, **{a.arguments})"]
     if isinstance(a, ResNetArchitecture):
         return tensors, []
     notes = _resize_notes("timm", card, ANTIALIAS_RESIZE)

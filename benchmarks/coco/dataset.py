@@ -1,17 +1,23 @@
-"""The COCO layout, checked before a run reads it."""
+"""The COCO layout, opened once and by one rule book: for the check, the plan, the training and the score."""
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import json
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.coco.annotations import Annotations
+from benchmarks.coco.findings import count, first
+from benchmarks.coco.locate import locate
+from benchmarks.coco.reading import Listing, listing_of, read_annotations, read_listing
 from benchmarks.errors import InputError
-from benchmarks.files import read_json, require_folder
+from benchmarks.files import atomic_path, require_folder
 
-#: Pixels by which a polygon may leave its image; official ones touch the border at most.
-SLACK = 1.0
 #: Images of COCO 2017.
 OFFICIAL = {"train": 118_287, "val": 5_000}
 
@@ -25,10 +31,36 @@ class CocoRoot:
     train_images: int
     val_images: int
     annotated_images: int = 0  # of the training images, those with an object that is no crowd
-    files: tuple[Path, ...] = ()  # every image that is listed
+    notes: tuple[str, ...] = ()  # what was completed, dropped, or will train nothing; a line each
+    #: Splits whose file no engine should read, as engines can read them.
+    rewritten: Mapping[str, Annotations] = field(default_factory=dict, compare=False, repr=False)
+    listings: Mapping[str, Listing] = field(default_factory=dict, compare=False, repr=False)
 
     def annotations(self, split: str) -> Path:
+        """The user's own file, by which data is identified and results are named."""
         return self.path / "annotations" / f"instances_{split}2017.json"
+
+    def engine_file(self, split: str, folder: str | os.PathLike[str]) -> Path:
+        """The file for an engine: the user's own if it is sound, else a rewritten one in ``folder``."""
+        if split not in self.rewritten:
+            return self.annotations(split)
+        # What no engine reads may hold NaN, which their JSON reader takes; what they read was looked at.
+        text = json.dumps(self.rewritten[split].content).encode()
+        target = Path(folder) / f"instances_{split}2017-{hashlib.sha256(text).hexdigest()[:12]}.json"
+        if not target.is_file():
+            with atomic_path(target) as temporary:
+                temporary.write_bytes(text)
+        return target
+
+    def content(self, split: str) -> dict[str, Any]:
+        """The annotations of a split as engines read them; the file is read again."""
+        if split in self.rewritten:
+            return self.rewritten[split].content
+        return read_annotations(self.annotations(split), split == "train").content
+
+    def own_ids(self, detections: list[dict[str, Any]], split: str = "val") -> list[dict[str, Any]]:
+        """An engine's detections with the ids of the user's file."""
+        return self.rewritten[split].own_ids(detections) if split in self.rewritten else detections
 
     def require_whole(self) -> None:
         """:class:`InputError` unless this is all of COCO 2017."""
@@ -40,85 +72,97 @@ class CocoRoot:
                 )
 
 
-def open_coco(root: str | os.PathLike[str]) -> CocoRoot:
-    """Find and check a COCO-format data set at ``root`` or ``root/coco``; :class:`InputError` names the fault."""
+def find_coco(root: str | os.PathLike[str]) -> Path:
+    """``root/coco`` if it is there, else ``root``."""
     root = require_folder(root, "COCO folder")
-    path = root / "coco" if (root / "coco").is_dir() else root
-    counts, names, annotated = {}, {}, 0
-    files: list[Path] = []
+    return root / "coco" if (root / "coco").is_dir() else root
+
+
+def open_coco(root: str | os.PathLike[str]) -> CocoRoot:
+    """Find and check a COCO-format data set at ``root`` or ``root/coco``; :class:`InputError` names what is wrong.
+
+    A sound file that did not change since it was opened is not read again.
+    """
+    path = find_coco(root)
+    listings: dict[str, Listing] = {}
+    rewritten: dict[str, Annotations] = {}
+    faults = []
     for split in ("train", "val"):
-        file = path / "annotations" / f"instances_{split}2017.json"
-        if not file.is_file():
-            raise InputError(f"{path} has no annotations/{file.name}: point to a folder in COCO's layout")
-        data = read_json(file, "COCO annotation file")
-        if not isinstance(data, dict) or not all(
-            isinstance(data.get(k), list) for k in ("images", "annotations", "categories")
-        ):
-            raise InputError(f"{file} lacks images, annotations or categories: it is no COCO instance file")
-        if not data["categories"]:
-            raise InputError(f"{file} lists no categories: give it the list of classes")
-        if not data["images"] or not data["annotations"]:
-            raise InputError(
-                f"{file} lists no images or no annotations: nothing to {'train on' if split == 'train' else 'score'}"
-            )
         try:
-            _check(file, data)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise InputError(f"{file} has an entry that COCO has not ({error!r}): repair or remove it") from error
-        folder = path / f"{split}2017"
-        missing = [image["file_name"] for image in data["images"] if not (folder / image["file_name"]).is_file()]
-        if missing:
-            raise InputError(
-                f"{len(missing)} of {len(data['images'])} images of {file} are not in {folder}, such as {missing[0]}"
-            )
-        counts[split] = len(data["images"])
-        files += [folder / image["file_name"] for image in data["images"]]
-        names[split] = tuple(category["name"] for category in data["categories"])
-        if split == "train":
-            annotated = len({a["image_id"] for a in data["annotations"] if not a.get("iscrowd")})
-    if names["train"] != names["val"]:
-        raise InputError(f"{path}: the train and val annotation files list different categories")
-    return CocoRoot(path, names["train"], counts["train"], counts["val"], annotated, tuple(files))
+            listings[split], again = _open_split(path, split)
+        except InputError as error:
+            faults.append(str(error))
+            continue
+        if again:
+            rewritten[split] = again
+    if faults:
+        raise InputError("; and ".join(faults))
+    train, val = listings["train"], listings["val"]
+    names = {split: [name for _, name in listing.categories] for split, listing in listings.items()}
+    if set(names["train"]) != set(names["val"]):
+        odd = {s: [n for n in names[s] if n not in names[o]] for s, o in (("train", "val"), ("val", "train"))}
+        raise InputError(
+            f"{path}: the train and val annotation files list different categories (only train: "
+            f"{first(odd['train']) or 'none'}; only val: {first(odd['val']) or 'none'}): list the same in both"
+        )
+    notes = [f"{split}2017: {note}" for split, listing in listings.items() for note in listing.notes]
+    if train.categories != val.categories:
+        found = rewritten.get("val") or read_annotations(_file(path, "val"))
+        rewritten["val"] = _with_categories(found, train.categories)
+        notes.append("val2017: categories have other ids or another order than in train2017: matched by their names")
+    untaught = [name for _, name in train.categories if name in val.shown - train.shown]
+    if untaught:
+        text = "with objects in val2017 and none in train2017: each will score 0"
+        notes.append(f"{count(len(untaught), 'category')} {text} ({first(untaught)})")
+    return CocoRoot(
+        path,
+        tuple(name for _, name in train.categories),
+        len(train.names),
+        len(val.names),
+        train.annotated,
+        tuple(notes),
+        rewritten,
+        listings,
+    )
 
 
-def _check(file: Path, data: dict[str, Any]) -> None:
-    """Every annotation has an image and a category that are listed, and a mask inside its image."""
-    images = {image["id"]: image for image in data["images"]}
-    categories = {category["id"] for category in data["categories"]}
-    names = {category["name"] for category in data["categories"]}
-    for what, found, entries in (
-        ("image ids", images, data["images"]),
-        ("category ids", categories, data["categories"]),
-        ("category names", names, data["categories"]),
-    ):
-        if len(found) != len(entries):
-            raise InputError(f"{file}: {len(entries) - len(found)} {what} are there twice: make them unique")
-    for annotation in data["annotations"]:
-        image = images.get(annotation["image_id"])
-        if image is None:
-            raise InputError(
-                f"{file}: annotation {annotation['id']} is for image {annotation['image_id']}, which is not listed: "
-                "list the image or remove the annotation"
-            )
-        if annotation["category_id"] not in categories:
-            raise InputError(
-                f"{file}: annotation {annotation['id']} is of category {annotation['category_id']}, which is not "
-                "listed: correct the id or list the category"
-            )
-        fault = _mask_fault(annotation, image)
-        if fault:
-            raise InputError(f"{file}: the mask of annotation {annotation['id']} {fault}: correct or remove it")
+def _file(path: Path, split: str) -> Path:
+    return path / "annotations" / f"instances_{split}2017.json"
 
 
-def _mask_fault(annotation: dict[str, Any], image: dict[str, Any]) -> str | None:
-    mask, height, width = annotation["segmentation"], image["height"], image["width"]
-    if isinstance(mask, dict):
-        there = tuple(mask["size"])
-        return None if there == (height, width) else f"is {there[1]}x{there[0]}, its image is {width}x{height}"
-    if not mask or any(len(polygon) < 6 or len(polygon) % 2 for polygon in mask):
-        return "is no polygon of three points or more"
-    low = min(min(polygon) for polygon in mask)
-    right, bottom = (max(max(polygon[axis::2]) for polygon in mask) for axis in (0, 1))
-    if low < -SLACK or right > width + SLACK or bottom > height + SLACK:
-        return f"leaves its image of {width}x{height} pixels"
-    return None
+def _open_split(path: Path, split: str) -> tuple[Listing, Annotations | None]:
+    """A split's listing and, if engines should not read the file, what they should read."""
+    file, folder = _file(path, split), path / f"{split}2017"
+    if not file.is_file():
+        raise InputError(f"{path} has no annotations/{file.name}: point to a folder in COCO's layout")
+    listing = read_listing(file, split == "train")
+    elsewhere, missing = locate(listing.names, folder, path)
+    if missing:
+        raise InputError(
+            f"{len(missing)} of {len(listing.names)} images of {file} are not in {folder}, such as {first(missing)}"
+        )
+    if not listing.changed and not elsewhere:
+        return listing, None
+    found = read_annotations(file, split == "train")
+    if elsewhere:
+        for image in found.content["images"]:
+            image["file_name"] = elsewhere.get(image["file_name"], image["file_name"])
+        example = next(iter(elsewhere.items()))
+        note = f"{count(len(elsewhere), 'picture')} not at the path in {folder.name}/, such as {': '.join(example)}"
+        found = dataclasses.replace(found, changed=True, notes=(*found.notes, note))
+    return listing_of(found), found
+
+
+def _with_categories(found: Annotations, wanted: tuple[tuple[int, str], ...]) -> Annotations:
+    """Annotations whose categories have the ids and the order of ``wanted``, matched by name."""
+    ids, content = {name: number for number, name in wanted}, found.content
+    own = {category["id"]: ids[category["name"]] for category in content["categories"]}
+    by_name = {category["name"]: category for category in content["categories"]}
+    categories = [{**by_name[name], "id": number} for number, name in wanted]
+    annotations = [{**a, "category_id": own[a["category_id"]]} for a in content["annotations"]]
+    return dataclasses.replace(
+        found,
+        content={**content, "categories": categories, "annotations": annotations},
+        categories={value: own[number] for value, number in found.categories.items()},
+        changed=True,
+    )

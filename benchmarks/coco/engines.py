@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.configs import third_party_configs
 from benchmarks.errors import InputError
-
-CONFIGS = Path(__file__).resolve().parents[2] / "third_party_configs"
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class Engine:
 
     def config(self, experiment: str) -> Path:
         """The config of an experiment; :class:`InputError` where this engine has none."""
-        path = CONFIGS / self.name / f"{experiment}.py"
+        path = third_party_configs(self.name) / f"{experiment}.py"
         if not path.is_file():
             raise InputError(f"{self.name} has no config {experiment} here: take --engine mmdet")
         return path

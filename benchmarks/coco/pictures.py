@@ -15,7 +15,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from pycocotools.coco import COCO
 
+from benchmarks.coco.locate import locate
+from benchmarks.coco.reading import read_annotations
 from benchmarks.files import atomic_path
+from benchmarks.images import read_bgr
 
 SIDE = 320
 
@@ -28,15 +31,23 @@ def write_detections(
     count: int = 4,
     threshold: float = 0.3,
 ) -> None:
-    """Write a PNG of ``count`` images: ground truth above, detections with a score above ``threshold`` below."""
+    """Write a PNG of ``count`` images: ground truth above, detections with a score above ``threshold`` below.
+
+    ``annotations`` is the user's own file, whose ids the detections have, ``images`` the folder of its split.
+    """
+    own, folder = read_annotations(annotations), Path(images)
     with contextlib.redirect_stdout(sys.stderr):
-        truth = COCO(str(annotations))
+        truth = COCO()
+        truth.dataset = own.content
+        truth.createIndex()
+    detections = own.engine_ids(detections)
     names = {category["id"]: category["name"] for category in truth.loadCats(truth.getCatIds())}
     colours = {c: _colour(i / max(1, len(names))) for i, c in enumerate(names)}
     columns = []
     for image_id in sorted(truth.getImgIds())[:count]:
         info = truth.loadImgs(image_id)[0]
-        picture = cv2.imread(str(Path(images) / info["file_name"]))
+        elsewhere, _ = locate([info["file_name"]], folder, folder.parent)
+        picture = read_bgr(folder / elsewhere.get(info["file_name"], info["file_name"]))
         real = truth.loadAnns(truth.getAnnIds(image_id))
         found = [d for d in detections if d["image_id"] == image_id and d["score"] > threshold]
         columns.append(np.vstack([_draw(picture, items, truth, names, colours) for items in (real, found)]))

@@ -12,16 +12,18 @@ from typing import Any
 from benchmarks.backbones.pyramid import default_taps
 from benchmarks.checkpoints.canonical import read_canonical
 from benchmarks.checkpoints.card import Architecture, ResNetArchitecture
+from benchmarks.coco.check import require_pictures
 from benchmarks.coco.dataset import CocoRoot
 from benchmarks.coco.intervals import score_with_interval
 from benchmarks.coco.recipe import Options, resolve
 from benchmarks.coco.scoring import box_scorer
+from benchmarks.configs import third_party_configs
 from benchmarks.engines import mmdet as engine
 from benchmarks.errors import InputError
 from benchmarks.files import write_json
 from benchmarks.processes import is_first_process
 
-CONFIGS = Path(__file__).resolve().parents[2] / "third_party_configs" / "mmdet"
+CONFIGS = third_party_configs("mmdet")
 MINI = CONFIGS / "mask_rcnn_vit_fpn_mini.py"
 
 
@@ -55,17 +57,19 @@ def run(
     options = options or Options()
     if iterations is not None:
         options = dataclasses.replace(options, updates=iterations)
+    if is_first_process():
+        require_pictures(data, progress)
     gpu = engine.device_name() != "cpu"
     schedule = resolve(experiment["recipe"], data.annotated_images, devices, options, gpu)
     changes = {
-        **data_changes(data),
+        **data_changes(data, out),
         **model_changes(experiment["model"], architecture),
         **engine.schedule_changes(schedule),
     }
     if frozen is not None:
         changes["model.backbone.frozen"] = frozen
     runner = engine.train(config, checkpoint, out, changes, seed, resume, progress, launcher)
-    detections = engine.detect(runner, runner.cfg.detect_dataloader, progress)
+    detections = data.own_ids(engine.detect(runner, runner.cfg.detect_dataloader, progress))
     scores: dict[str, Any] = {"metrics": {}, "interval": {}}
     if is_first_process():
         write_json(Path(out) / "detections.json", detections)
@@ -113,11 +117,16 @@ def check_fit(
             )
 
 
-def data_changes(data: CocoRoot) -> dict[str, Any]:
-    """Config keys that point an mmdet config to a data set and its own categories."""
+def data_changes(data: CocoRoot, out: str | os.PathLike[str]) -> dict[str, Any]:
+    """Config keys that point an mmdet config to a data set and its own categories.
+
+    An annotation file that no engine should read as it is gets its place taken by a rewritten one in ``out``.
+    """
     changes: dict[str, Any] = {}
-    for loader in ("train_dataloader", "detect_dataloader"):
+    for loader, split in (("train_dataloader", "train"), ("detect_dataloader", "val")):
         changes[f"{loader}.dataset.data_root"] = str(data.path)
+        if split in data.rewritten:
+            changes[f"{loader}.dataset.ann_file"] = str(data.engine_file(split, out).resolve())
         changes[f"{loader}.dataset.metainfo"] = {"classes": data.classes}
     for head in ("bbox_head", "mask_head"):
         changes[f"model.roi_head.{head}.num_classes"] = len(data.classes)

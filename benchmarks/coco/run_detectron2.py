@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.checkpoints.canonical import read_canonical
+from benchmarks.coco.check import require_pictures
 from benchmarks.coco.dataset import CocoRoot
 from benchmarks.coco.intervals import score_with_interval
 from benchmarks.coco.recipe import Options, resolve
@@ -41,10 +42,12 @@ def run(
     experiment = engine.read_config(config)
     architecture = read_canonical(checkpoint)[1].architecture
     check_fit(experiment.expects, architecture, checkpoint, Path(config).name)
+    if is_first_process():
+        require_pictures(data, progress)
     gpu = engine.device_name() != "cpu"
     schedule = resolve(experiment.recipe, data.annotated_images, devices, options or Options(), gpu)
     model, resolved = engine.train(config, checkpoint, out, data, schedule, seed, resume, progress, launcher)
-    detections = engine.detect(model, resolved, data, progress)
+    detections = data.own_ids(engine.detect(model, resolved, data, out, progress))
     scores: dict[str, Any] = {"metrics": {}, "interval": {}}
     if is_first_process():
         write_json(Path(out) / "detections.json", detections)

@@ -1,19 +1,24 @@
-"""COCO's six average precisions, by pycocotools."""
+"""COCO's average precisions and recalls, by pycocotools."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from benchmarks.coco.reading import read_annotations
+from benchmarks.coco.results import for_engines
 from benchmarks.errors import InputError
 
 NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl")
+#: All that pycocotools sums up, in its order: recalls at 1, 10 and 100 detections an image, and by size.
+TWELVE = (*NAMES, "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
+KINDS = ("bbox", "segm")
 #: Who scores the boxes; masks are always pycocotools'.
 BOX_SCORERS = ("pycocotools", "faster-coco-eval")
 
@@ -24,39 +29,59 @@ def score(
     boxes_by: str = "pycocotools",
     matched: Callable[[COCOeval], None] | None = None,
 ) -> dict[str, float | None]:
-    """``bbox/AP`` ... ``segm/APl`` in percent for detections in COCO's result format.
+    """``bbox/AP`` ... ``segm/APl`` in percent for detections in COCO's result format, with the ids of the file.
 
     All six at 100 detections an image, as COCO defines them. A size without ground truth has no score:
     None. The areas of ``segm`` come from the masks, so boxes are left out there. ``matched`` is handed pycocotools'
     evaluation of boxes and then of masks, whoever scores: gigabytes at COCO's size, not to be kept.
     """
+    truth = read_annotations(annotations, files_needed=False)
+    results = for_engines(detections, truth, str(annotations), "the detections")
+    found = evaluate(truth.content, results, KINDS, boxes_by, matched)
+    return {f"{kind}/{name}": found[kind][name] for kind in KINDS for name in NAMES}
+
+
+def evaluate(
+    content: dict[str, Any],
+    detections: list[dict[str, Any]],
+    kinds: Sequence[str] = KINDS,
+    boxes_by: str = "pycocotools",
+    matched: Callable[[COCOeval], None] | None = None,
+) -> dict[str, dict[str, float | None]]:
+    """By kind, the numbers of :data:`TWELVE` in percent for ``content`` and ``detections`` that the rules let through.
+
+    Detections stay as they are; of ``content`` pycocotools turns masks into run lengths.
+    """
     with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO(str(annotations))
-    found: dict[str, float | None] = {}
-    for kind in ("bbox", "segm"):
+        truth = COCO()
+        truth.dataset = content
+        truth.createIndex()
+    found: dict[str, dict[str, float | None]] = {}
+    for kind in kinds:
         left_out = "segmentation" if kind == "bbox" else "bbox"
-        results = [{key: value for key, value in d.items() if key != left_out} for d in detections]
+        # Of masks alone pycocotools takes the boxes itself.
+        boxes = kind == "segm" or (bool(detections) and "bbox" in detections[0])
+        results = [{key: d[key] for key in d if key != left_out or not boxes} for d in detections]
         if results:
             with contextlib.redirect_stdout(io.StringIO()):
-                values = _values(annotations, truth, results, kind, boxes_by, matched)
+                values = _values(content, truth, results, kind, boxes_by, matched)
         else:
             values = _nothing_found(truth)
-        found |= {
-            f"{kind}/{name}": None if value < 0 else 100.0 * float(value)
-            for name, value in zip(NAMES, values, strict=True)
+        found[kind] = {
+            name: None if value < 0 else 100.0 * float(value) for name, value in zip(TWELVE, values, strict=True)
         }
     return found
 
 
-def _values(annotations, truth: COCO, results, kind: str, boxes_by: str, matched) -> list[float]:
+def _values(content, truth: COCO, results, kind: str, boxes_by: str, matched) -> list[float]:
     match = box_scorer(boxes_by) if kind == "bbox" else _pycocotools
-    evaluation = match(annotations, truth, results, kind)
+    evaluation = match(content, truth, results, kind)
     evaluation.accumulate()
     evaluation.summarize()
-    values = list(evaluation.stats[: len(NAMES)])
+    values = list(evaluation.stats[: len(TWELVE)])
     if matched:
         if match is not _pycocotools:
-            evaluation = _pycocotools(annotations, truth, results, kind)
+            evaluation = _pycocotools(content, truth, results, kind)
         matched(evaluation)
     return values
 
@@ -72,17 +97,17 @@ def box_scorer(name: str):
     return _faster
 
 
-def _pycocotools(annotations, truth: COCO, results: list[dict[str, Any]], kind: str) -> COCOeval:
+def _pycocotools(content, truth: COCO, results: list[dict[str, Any]], kind: str) -> COCOeval:
     evaluation = COCOeval(truth, truth.loadRes(results), kind)
     evaluation.evaluate()
     return evaluation
 
 
-def _faster(annotations, truth: COCO, results: list[dict[str, Any]], kind: str):
+def _faster(content, truth: COCO, results: list[dict[str, Any]], kind: str):
     from faster_coco_eval import COCO as FasterCOCO
     from faster_coco_eval import COCOeval_faster
 
-    truth = FasterCOCO(str(annotations))
+    truth = FasterCOCO(content)
     evaluation = COCOeval_faster(truth, truth.loadRes(results), kind)
     evaluation.evaluate()
     return evaluation
@@ -91,5 +116,6 @@ def _faster(annotations, truth: COCO, results: list[dict[str, Any]], kind: str):
 def _nothing_found(truth: COCO) -> list[float]:
     """What no detections at all are worth: 0 where there is something to be found, and no score elsewhere."""
     areas = [a["area"] for a in truth.dataset["annotations"] if not a.get("iscrowd")]
-    limits = ((0, 1e10),) * 3 + ((0, 32**2), (32**2, 96**2), (96**2, 1e10))
+    every, sizes = (0, 1e10), ((0, 32**2), (32**2, 96**2), (96**2, 1e10))
+    limits = ((every,) * 3 + sizes) * 2
     return [0.0 if any(low <= area <= high for area in areas) else -1.0 for low, high in limits]

@@ -10,6 +10,7 @@ from typing import Any
 
 from benchmarks import shapes
 from benchmarks.checkpoints.card import Architecture, ResNetArchitecture
+from benchmarks.coco.check import require_pictures
 from benchmarks.coco.dataset import CocoRoot, open_coco
 from benchmarks.coco.engines import Engine, choose
 from benchmarks.coco.pictures import write_detections, write_losses
@@ -74,7 +75,8 @@ class Coco(Task[Settings, CocoRoot]):
 
     def describe(self, data: CocoRoot, settings: Settings) -> list[str]:
         """The data."""
-        return [f"data: {data.path}, {data.train_images} training images, {data.val_images} validation images"]
+        counts = f"{data.train_images} training images, {data.val_images} validation images"
+        return [f"data: {data.path}, {counts}", *data.notes]
 
     def plan(self, model: Model, data: CocoRoot, settings: Settings, scale: str, launch: Launch) -> Plan:
         """The experiment of the checkpoint, its schedule on these devices, and its whole resolved config."""
@@ -171,6 +173,8 @@ def open_whole(data_root: str | os.PathLike[str], scale: str) -> CocoRoot:
     data = open_coco(root)
     if scale == "paper":
         data.require_whole()
+    if is_first_process():
+        require_pictures(data)
     return data
 
 

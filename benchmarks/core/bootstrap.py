@@ -12,13 +12,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
 
 LEVEL = 0.95
 RESAMPLES = 1000
 SEED = 0
 
 
-def weights(units: int, resamples: int = RESAMPLES, seed: int = SEED) -> np.ndarray:
+def weights(units: int, resamples: int = RESAMPLES, seed: int = SEED) -> Array:
     """How often each of ``units`` was drawn in each of so many resamples: int64 ``[resamples, units]``."""
     rng = np.random.default_rng(seed)
     return rng.multinomial(units, np.full(units, 1 / units), size=resamples)
@@ -27,7 +30,7 @@ def weights(units: int, resamples: int = RESAMPLES, seed: int = SEED) -> np.ndar
 def interval(
     over: str,
     units: int,
-    score: Callable[[np.ndarray], Mapping[str, np.ndarray]],
+    score: Callable[[Array], Mapping[str, Array]],
     resamples: int = RESAMPLES,
     seed: int = SEED,
 ) -> dict[str, Any]:
@@ -40,10 +43,10 @@ def interval(
     # One call for the score itself, all weights 1, and the resamples.
     found = score(np.concatenate([np.ones((1, units), np.int64), weights(units, resamples, seed)]))
     exact = {name: float(values[0]) for name, values in found.items()}
-    return found and _around(exact, over, units, {name: values[1:] for name, values in found.items()}, seed)
+    return _around(exact, over, units, {name: values[1:] for name, values in found.items()}, seed)
 
 
-def of_mean(over: str, values: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def of_mean(over: str, values: Mapping[str, Array]) -> dict[str, Any]:
     """The interval of scores that are plain means over units: one value for each, ``[units]``, by metric."""
     units = len(next(iter(values.values())))
     return interval(over, units, lambda drawn: {name: drawn @ v / units for name, v in values.items()})
@@ -62,7 +65,7 @@ def of_share(over: str, units: int, percents: Mapping[str, float]) -> dict[str, 
 
 
 def _around(
-    exact: Mapping[str, float], over: str, units: int, scores: Mapping[str, np.ndarray], seed: int
+    exact: Mapping[str, float], over: str, units: int, scores: Mapping[str, Array], seed: int
 ) -> dict[str, Any]:
     tails = [50 * (1 - LEVEL), 50 * (1 + LEVEL)]
     values = {}

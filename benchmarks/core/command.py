@@ -18,6 +18,7 @@ from benchmarks.core.model import Model, load_model
 from benchmarks.core.runner import Entry, Request
 from benchmarks.core.settings import from_json
 from benchmarks.core.task import Task
+from benchmarks.devices import add_device_argument
 from benchmarks.errors import InputError
 
 #: What may follow a checkpoint after commas.
@@ -32,7 +33,7 @@ def add_run_flags(parser: argparse.ArgumentParser, data_root: bool = True) -> No
     parser.add_argument("--scale", choices=("paper", "mini"), default="paper", help="default: %(default)s")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="one run each, where chance takes part")
     parser.add_argument("--heads", type=int, help="attention heads, where a foreign checkpoint does not say")
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default: a GPU where there is one)")
+    add_device_argument(parser)
     parser.add_argument("--dry-run", action="store_true", help="check everything, list the jobs and stop")
     parser.add_argument("--json", metavar="FILE", help="write the records to this file as well")
     parser.add_argument("--job", metavar="HASH", help="do this one of the jobs, in this process; --dry-run lists them")
@@ -51,11 +52,12 @@ def add_run_flags(parser: argparse.ArgumentParser, data_root: bool = True) -> No
         group.add_argument(f"--slurm-{name.replace('_', '-')}", type=kind, default=value, help=f"default: {value}")
 
 
-def add_origin_flags(parser: argparse.ArgumentParser) -> None:
-    """Whose weights one checkpoint holds, on the user's word."""
+def add_origin_flags(parser: argparse.ArgumentParser, taken: Sequence[str] = ()) -> None:
+    """Whose weights one checkpoint holds, on the user's word; ``taken`` are names that mean something else there."""
     group = parser.add_argument_group("whose weights these are, where the file does not say (one checkpoint)")
     group.add_argument("--method", help="such as DINO: held against the rows of this method")
-    group.add_argument("--epochs", type=int, help="of its pretraining")
+    if "epochs" not in taken:
+        group.add_argument("--epochs", type=int, help="of its pretraining")
     group.add_argument("--data", help="of its pretraining, such as IN-1k")
 
 
@@ -75,6 +77,8 @@ def named(entries: Sequence[str], flag: str = "--checkpoint") -> dict[str, str]:
 def models(entries: Mapping[str, str], args: argparse.Namespace) -> dict[str, Model]:
     """Name -> model of ``PATH[,method=...,epochs=...,data=...,heads=...]``."""
     common = {key: getattr(args, key, None) for key in ("method", "epochs", "data")}
+    if common["method"] is None and not common["data"]:
+        common["epochs"] = None  # without a method it is a setting of the task
     if any(value is not None for value in common.values()) and len(entries) != 1:
         raise InputError("--method, --epochs and --data are for one checkpoint: say NAME=PATH,method=... for each")
     found = {}

@@ -59,12 +59,17 @@ def fingerprint(
     for path in sorted(set(annotations)):
         marks.append(f"{path.relative_to(root).as_posix()} {kept.sha256(path)}\n")
     kept.save()
-    listed = sorted({path.relative_to(root).as_posix(): path for path in images}.items())
+    listed = sorted({(_name(path, root), path) for path in images})
     sizes = hashlib.sha256()
     for name, path in listed:
         sizes.update(f"{name} {path.stat().st_size}\n".encode())
     text = hashlib.sha256("".join(marks).encode()).hexdigest()
     return Fingerprint(root.name, len(marks) + len(listed), text, sizes.hexdigest())
+
+
+def _name(path: Path, root: Path) -> str:
+    """Below ``root`` as seen from there; elsewhere, where an annotation file gave an absolute path, the file's own."""
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
 
 
 class ContentHashes:

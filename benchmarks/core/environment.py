@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
+import json
 import os
 import platform
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
+
+import benchmarks
+from benchmarks.devices import explain
+from benchmarks.engines.mmcv_ops import operators
 
 SUITE = "flsl-benchmarks"
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,16 +43,17 @@ def version_of(name: str) -> str | None:
 
 
 def versions() -> dict[str, str]:
-    """Python and every library of :data:`LIBRARIES` that is there -> version."""
+    """Python and every library of :data:`LIBRARIES` that is there -> version; whose operators mmcv uses, if it is."""
     found = {name: version_of(name) for name in LIBRARIES}
-    return {"python": platform.python_version()} | {name: version for name, version in found.items() if version}
+    found |= {"python": platform.python_version(), "mmcv operators": operators()}
+    return {name: version for name, version in found.items() if version}
 
 
 @functools.cache
 def _commit() -> tuple[str | None, bool | None]:
     # The user's own repository may lie around an installed suite: only a checkout of the suite itself counts.
     if not (ROOT / ".git").exists() or not (ROOT / "benchmarks" / "core").is_dir():
-        return None, None
+        return _installed_commit(), None
 
     def git(*arguments: str) -> str | None:
         try:
@@ -59,24 +66,30 @@ def _commit() -> tuple[str | None, bool | None]:
     return git("rev-parse", "HEAD"), None if status is None else bool(status)
 
 
+def _installed_commit() -> str | None:
+    for distribution in importlib.metadata.distributions(name=SUITE, path=[str(ROOT)]):
+        origin = json.loads(distribution.read_text("direct_url.json") or "{}")
+        commit: str | None = origin.get("vcs_info", {}).get("commit_id")
+        return commit
+    return None
+
+
 def suite_code() -> dict[str, Any]:
-    """``version``, ``commit`` and ``dirty`` of the suite; the last two are None where it was installed as a package."""
+    """``version``, ``commit`` and ``dirty`` of the suite; the last two are None where nobody can say.
+
+    Installed by ``pip install git+https://...``, the commit is the one that pip wrote down (PEP 610).
+    """
     commit, dirty = _commit()
-    return {"version": version_of(SUITE) or _checkout_version(), "commit": commit, "dirty": dirty}
+    return {"version": benchmarks.__version__, "commit": commit, "dirty": dirty}
+
+
+def command_line() -> tuple[str, ...]:
+    """The command line of this process, without the path to its program."""
+    return (Path(sys.argv[0]).name, *sys.argv[1:])
 
 
 def device_text(device: str) -> str:
-    """A device for a record: a CPU with its type and cores."""
-    return device if device != "cpu" else f"cpu, {platform.machine()}, {os.cpu_count()} cores"
-
-
-def _checkout_version() -> str:
-    """The version that ``pyproject.toml`` of a checkout names."""
-    import re
-
-    try:
-        text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    except OSError:
-        return "unknown"
-    found = re.search(r'^version = "([^"]+)"', text, re.MULTILINE)
-    return found[1] if found else "unknown"
+    """A device for a record: a CPU with its type and cores, a GPU with its name."""
+    if device == "cpu":
+        return f"cpu, {platform.machine()}, {os.cpu_count()} cores"
+    return explain(device) if device.startswith("cuda") else device

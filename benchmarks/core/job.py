@@ -16,6 +16,7 @@ from benchmarks.checkpoints.card import Card
 from benchmarks.claim import LOCK, holder
 from benchmarks.core.attribution import Attribution
 from benchmarks.core.data import Fingerprint
+from benchmarks.core.environment import command_line
 from benchmarks.core.model import Model
 from benchmarks.core.result import stored_results
 from benchmarks.core.task import Launch, Task
@@ -29,7 +30,7 @@ DIGITS = 10
 JOB_FILE = "job.json"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Job:
     """What to run. ``checkpoint`` is the canonical file; "" for a model in memory or one that the job makes."""
 
@@ -51,6 +52,7 @@ class Job:
     device: str = "auto"
     launch: Mapping[str, Any] = field(default_factory=dict)
     details: tuple[str, ...] = ()  # for people: the schedule and the like
+    command: tuple[str, ...] = field(default_factory=command_line)  # that planned it
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -128,8 +130,8 @@ def read_job(path: str | os.PathLike[str]) -> Job:
     try:
         fields = {field.name for field in dataclasses.fields(Job)}
         values = {key: value for key, value in content.items() if key in fields}
-        return Job(**{**values, "details": tuple(values.get("details", ()))})
-    except (AttributeError, TypeError) as error:
+        return Job(**{**values, "details": tuple(values["details"]), "command": tuple(values["command"])})
+    except (AttributeError, KeyError, TypeError) as error:
         raise InputError(f"{path} is no file of a job ({error}): start the command again") from error
 
 

@@ -76,7 +76,8 @@ def run_here(commands: Sequence[Command], at_once: int, report: Report) -> None:
 
     Alone, a job's output is shown as it comes. When this process is stopped, so are they.
     """
-    waiting, free, running = list(commands), list(range(at_once)), {}
+    waiting, free = list(commands), list(range(at_once))
+    running: dict[int, tuple[Command, subprocess.Popen[bytes], int, int]] = {}
     try:
         while waiting or running:
             while waiting and free:
@@ -143,7 +144,7 @@ class Attempt:
 
     def __init__(self, command: Sequence[str], log: Path, nodes: int = 1) -> None:
         self.command, self.log, self.nodes = list(command), log, nodes
-        self.process: subprocess.Popen | None = None
+        self.process: subprocess.Popen[bytes] | None = None
 
     def __call__(self) -> tuple[int, int]:
         """The exit code, and where in the log this attempt began."""
@@ -209,7 +210,7 @@ def visible_gpus() -> list[str]:
     return named.split(",")[:count] if named else [str(index) for index in range(count)]
 
 
-def _start(command: Command, environment: Mapping[str, str]) -> tuple[subprocess.Popen, int, int]:
+def _start(command: Command, environment: Mapping[str, str]) -> tuple[subprocess.Popen[bytes], int, int]:
     """Start ``command``; the process, and twice the length that its log had."""
     command.log.parent.mkdir(parents=True, exist_ok=True)
     with open(command.log, "ab") as log:
@@ -230,7 +231,7 @@ def _show(log: Path, shown: int) -> int:
     return shown + len(new)
 
 
-def _stop(process: subprocess.Popen, grace: float) -> None:
+def _stop(process: subprocess.Popen[bytes], grace: float) -> None:
     """Ask a process to end, then make it."""
     if process.poll() is None:
         process.terminate()

@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from benchmarks.backbones.loading import load_backbone
@@ -80,7 +81,7 @@ class Model:
             )
         return self.checkpoint
 
-    def normalise(self, image: np.ndarray) -> torch.Tensor:
+    def normalise(self, image: NDArray[np.uint8]) -> torch.Tensor:
         """An image uint8 ``[H, W, 3]`` -> fp32 ``[3, H, W]`` with the model's own mean and deviation."""
         pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).float() / 255.0
         mean, std = (torch.tensor(v).view(3, 1, 1) for v in (self.card.mean, self.card.std))
@@ -152,7 +153,7 @@ def load_model(
         raise InputError(f"a model is a checkpoint, a module or a function, not {type(source).__name__}")
     if patch_size is None or heads is not None:
         raise InputError("a module or function needs patch_size (pixels per token), and takes no heads")
-    own = name or getattr(source, "__name__", type(source).__name__)
+    own = name or str(getattr(source, "__name__", type(source).__name__))
     if isinstance(source, nn.Module):
         source.eval()
     live = DenseFeatures(source, patch_size, own)

@@ -31,6 +31,7 @@ from benchmarks.core.model import Model
 from benchmarks.core.result import Result, read_results, seconds_since
 from benchmarks.core.task import Launch, Place, Task
 from benchmarks.core.tasks import task_named
+from benchmarks.devices import say_device
 from benchmarks.errors import InputError
 from benchmarks.processes import is_first_process, leave
 
@@ -166,13 +167,13 @@ def work(job: Job, out: Path, model: Model | None = None, progress: bool = True)
         if job.hash not in recorded(out):
             _run(task, job, folder, launch, model, progress)
         return None
-    with held(folder) as lock:
+    with held(folder) as claim:
         if job.hash in (done := recorded(out)):
             print(f"done already: {done[job.hash]}", file=sys.stderr)
             return None
         _sweep(folder, ".*")
         started = datetime.datetime.now(datetime.timezone.utc)
-        own = Launch(launch.launcher, launch.gpus, launch.nodes, lock)
+        own = Launch(launch.launcher, launch.gpus, launch.nodes, claim)
         outcome, model = _run(task, job, folder, own, model, progress)
         judged = outcome.model or model
         assert judged is not None
@@ -194,6 +195,7 @@ def work(job: Job, out: Path, model: Model | None = None, progress: bool = True)
             device=device_text(task.device(job.device)),
             started=started.isoformat(timespec="seconds"),
             seconds=seconds_since(started),
+            command=list(job.command),
             job=job.hash,
             study=job.study,
             artefacts=folder.name,
@@ -218,6 +220,7 @@ def _run(
     for part in ("data", "resolved", "version"):
         if now.identity[part] != job.identity[part]:
             raise InputError(f"{part} of {job.label} has changed since it was planned: start the command again")
+    say_device(job.device)
     place = Place(folder, job.device, launch, job.seed, progress and is_first_process())
     return task.run(model, data, settings, job.scale, place), model  # type: ignore[arg-type]
 

@@ -6,8 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
+from benchmarks.claim import Claim
 from benchmarks.core.data import Fingerprint
 from benchmarks.core.model import Model
 
@@ -24,7 +25,7 @@ class Launch:
     launcher: str = "none"
     gpus: int = 1  # on each machine
     nodes: int = 1
-    lock: int | None = None  # descriptor to hand to processes that work in the job's folder
+    claim: Claim | None = None  # on the job's folder, to hand to processes that work in it
 
     @property
     def devices(self) -> int:
@@ -70,7 +71,7 @@ class Outcome:
 class Task(ABC, Generic[S, D]):
     """One benchmark under one protocol. An object has no state: everything it needs is handed to it."""
 
-    name: ClassVar[str] | str  # on the command line
+    name: str  # on the command line
     benchmark: str  # in records and tables: tasks of one benchmark differ in their protocol
     title: str
     version: int = 1  # raised when a change of ours moves scores, so that records before it are others

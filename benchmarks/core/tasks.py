@@ -19,28 +19,37 @@ MODULES = (
     "benchmarks.davis.task",
     "benchmarks.knn.task",
     "benchmarks.ade20k.task",
+    "benchmarks.segmentation.task",
 )
 
 
 def tasks() -> dict[str, Task[Any, Any]]:
     """Name -> task. No engine is imported."""
-    more = [name for name in os.environ.get("FLSL_TASKS", "").split(",") if name]
-    found: dict[str, Task[Any, Any]] = {}
-    for module in (*MODULES, *more):
-        try:
-            own: Sequence[Task[Any, Any]] = importlib.import_module(module).TASKS
-        except ModuleNotFoundError as error:
-            if module in more and error.name == module.partition(".")[0]:
-                raise InputError(f"FLSL_TASKS: {module} cannot be imported: is it on PYTHONPATH?") from error
-            raise
-        for task in own:
-            found[task.name] = task
-    return found
+    return {task.name: task for module in _modules() for task in _of(module)}
 
 
 def task_named(name: str) -> Task[Any, Any]:
     """The task called ``name``; :class:`InputError` names those that there are."""
+    # A worker has one task to do: of the suite's modules it imports that of its benchmark alone.
+    own = f"benchmarks.{name.partition('-')[0]}.task"
+    for task in _of(own) if own in MODULES else ():
+        if task.name == name:
+            return task
     found = tasks()
     if name not in found:
         raise InputError(f"there is no task {name}: {', '.join(found)}")
     return found[name]
+
+
+def _modules() -> tuple[str, ...]:
+    return (*MODULES, *(name for name in os.environ.get("FLSL_TASKS", "").split(",") if name))
+
+
+def _of(module: str) -> Sequence[Task[Any, Any]]:
+    try:
+        found: Sequence[Task[Any, Any]] = importlib.import_module(module).TASKS
+    except ModuleNotFoundError as error:
+        if module not in MODULES and error.name == module.partition(".")[0]:
+            raise InputError(f"FLSL_TASKS: {module} cannot be imported: is it on PYTHONPATH?") from error
+        raise
+    return found

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.data_check import ade20k, coco, davis, imagenet, uavdt
+from benchmarks.data_check import ade20k, coco, davis, imagenet, segmentation, uavdt
 from benchmarks.data_check.archives import ARCHIVES
 from benchmarks.data_check.download import bring
 from benchmarks.data_check.report import Report
@@ -15,10 +15,12 @@ from benchmarks.files import require_folder
 
 __all__ = ["DATASETS", "Report", "fetch_missing", "find_folder", "survey"]
 
-_MODULES = {"coco": coco, "uavdt": uavdt, "davis": davis, "ade20k": ade20k, "imagenet": imagenet}
+_MODULES = {
+    "coco": coco, "uavdt": uavdt, "davis": davis, "ade20k": ade20k, "imagenet": imagenet, "segmentation": segmentation,
+}  # fmt: skip
 
-#: The names that :func:`survey` knows.
-DATASETS: tuple[str, ...] = tuple(_MODULES)
+#: The published sets that :func:`survey` knows, beside ``segmentation``, which is anybody's.
+DATASETS: tuple[str, ...] = tuple(name for name in _MODULES if name != "segmentation")
 
 
 def find_folder(dataset: str, root: str | os.PathLike[str]) -> Path:

@@ -1,14 +1,17 @@
-"""ILSVRC CLS-LOC on disk: ``{train,val}/nXXXXXXXX/*.JPEG`` and ``Annotations/CLS-LOC/{train,val}``."""
+"""ILSVRC CLS-LOC on disk, as torchvision, the devkit or Kaggle unpack it: images, and box files of their names."""
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.data_check.pictures import decode_size, read_all
 from benchmarks.data_check.report import Report
+from benchmarks.errors import InputError
+from benchmarks.images import read_all, read_rgb
+from benchmarks.knn.dataset import Split, box_folder, find_root, image_folder, read_split, remarks
+from benchmarks.listing import list_files, list_images
 
-MARKS = ("train", "val", "Annotations")
+MARKS = ("train", "val", "Annotations", "ILSVRC", "Data")
 WHERE = "https://image-net.org/download-images (ILSVRC2012, account needed)"
 #: Images of the official splits.
 TOTALS = {"train": 1_281_167, "val": 50_000}
@@ -18,53 +21,82 @@ _BOXES = {"train": "ILSVRC2012_bbox_train_v2.tar.gz", "val": "ILSVRC2012_bbox_va
 
 
 def survey(folder: Path, check: bool) -> Report:
-    """What is in ``folder``; with ``check`` every image is decoded and every box compared with its image."""
+    """What is in ``folder``; with ``check`` the box files are read and every image that has one is decoded."""
     report = Report("ImageNet (ILSVRC 2012)", str(folder))
+    try:
+        root = find_root(folder)
+    except InputError:
+        for split in TOTALS:
+            report.missing += [_unpack(f"{split}/", _ARCHIVES[split]), _unpack(f"Annotations/{split}/", _BOXES[split])]
+        return report
+    report.folder = str(root)
+    splits: dict[str, Split] = {}
     for split, total in TOTALS.items():
-        images = {path.stem: path for path in sorted((folder / split).glob("n*/*.JPEG"))}
-        boxes = folder / "Annotations" / "CLS-LOC" / split
-        # Official archives: training has a folder a class, validation is flat.
-        annotations = {path.stem: path for path in sorted(boxes.rglob("*.xml"))}
-        report.count(f"{split} images", len(images), total)
-        report.count(f"{split} classes", len({path.parent.name for path in images.values()}), CLASSES)
-        report.found[f"{split} images with boxes"] = len(images.keys() & annotations.keys())
-        if not images:
-            hint = "" if split == "train" else ", sorted into one folder a class"
-            report.missing.append(f"{split}/nXXXXXXXX/*.JPEG: unpack {_ARCHIVES[split]}{hint}, from {WHERE}")
-        if not annotations:
-            report.missing.append(f"Annotations/CLS-LOC/{split}/: unpack {_BOXES[split]} from {WHERE}")
-        if check and images:
-            _check_split(report, split, images, annotations)
+        try:
+            whole = _count(report, root, split, total)
+            if whole and check:
+                splits[split] = read_split(root, split, progress=True)
+                report.found[f"{split} images without boxes, not used"] = splits[split].without_boxes
+                used = [image.path for image in splits[split].images]
+                sizes = read_all(used, lambda path: read_rgb(path).shape[1::-1], report.problems, f"decoding {split}")
+                _compare(report, split, splits[split], sizes)
+        except InputError as error:
+            report.problems.append(str(error))
+    if len(splits) == len(TOTALS):
+        try:
+            report.subset += remarks(splits)
+        except InputError as error:
+            report.problems.append(str(error))
     if check:
-        report.identify(folder, folder.rglob("*.xml"))
+        report.identify(root, (path for split in splits for path in _box_files(root, split)))
     return report
 
 
-def _check_split(report: Report, split: str, images: dict[str, Path], annotations: dict[str, Path]) -> None:
-    alone = annotations.keys() - images.keys()
-    if alone:
-        report.problems.append(f"{split}: {len(alone)} annotations have no image, e.g. {min(alone)}.xml")
-    sizes = read_all(images.values(), decode_size, report.problems, f"decoding {split}")
-    parsed = read_all(annotations.values(), _read_xml, report.problems, f"{split} boxes")
-    for path, (size, boxes) in parsed.items():
-        image = images.get(path.stem)
-        if image in sizes and sizes[image] != size:
-            report.problems.append(f"{path} is for {size[0]}x{size[1]} pixels, {image.name} has {sizes[image]}")
-        if not boxes:
-            report.problems.append(f"{path} has no box")
-        height, width = size
-        for left, top, right, bottom in boxes:
-            if not (0 <= left < right <= width and 0 <= top < bottom <= height):
-                report.problems.append(f"{path}: box {(left, top, right, bottom)} leaves its {width}x{height} image")
+def _count(report: Report, root: Path, split: str, total: int) -> bool:
+    """Note what is there of a split; False where images or box files are missing altogether."""
+    images: list[str] = []
+    boxes: list[str] = []
+    # Only a folder that is not there is something to be fetched; one that cannot be listed is a fault.
+    if folder := _folder(image_folder, root, split):
+        images = list_images(folder)
+    if folder := _folder(box_folder, root, split):
+        boxes = list_files(folder, {".xml"})
+    report.count(f"{split} images", len(images), total)
+    classes = {name.partition("/")[0] for name in images if "/" in name}
+    if classes:
+        report.count(f"{split} folders", len(classes), CLASSES)
+    report.found[f"{split} box files"] = len(boxes)
+    if not images:
+        report.missing.append(_unpack(f"{split}/", _ARCHIVES[split]))
+    if not boxes:
+        report.missing.append(_unpack(f"Annotations/CLS-LOC/{split}/", _BOXES[split]))
+    return bool(images and boxes)
 
 
-def _read_xml(path: Path) -> tuple[tuple[int, int], list[tuple[int, int, int, int]]]:
-    """(height, width) and the boxes of an annotation; ValueError when it is not one."""
+def _folder(find: Callable[[Path, str], Path], root: Path, split: str) -> Path | None:
     try:
-        tree = ElementTree.parse(path).getroot()
-        size = int(tree.findtext("size/height", "")), int(tree.findtext("size/width", ""))
-        corners = ("xmin", "ymin", "xmax", "ymax")
-        boxes = [tuple(int(node.findtext(c, "")) for c in corners) for node in tree.iterfind("object/bndbox")]
-    except ElementTree.ParseError as error:
-        raise ValueError(f"broken XML: {error}") from error
-    return size, boxes
+        return find(root, split)
+    except InputError:
+        return None
+
+
+def _unpack(what: str, archive: str) -> str:
+    return f"{what}: unpack {archive} from {WHERE}"
+
+
+def _box_files(root: Path, split: str) -> list[Path]:
+    folder = box_folder(root, split)
+    return [folder / name for name in list_files(folder, {".xml"})]
+
+
+def _compare(report: Report, split: str, found: Split, sizes: dict[Path, tuple[int, ...]]) -> None:
+    """Say what the run takes but nobody may have meant: boxes are scaled to the picture, and clipped to it."""
+    other = [image for image in found.images if image.path in sizes and sizes[image.path] != image.size]
+    outside = [image for image in found.images if any(not _inside(box, image.size) for box in image.boxes)]
+    for images, what in ((other, "differ in size from their box file"), (outside, "have a box that leaves them")):
+        if images:
+            report.subset.append(f"{split}: {len(images)} of {len(found.images)} images {what}, e.g. {images[0].path}")
+
+
+def _inside(box: tuple[float, ...], size: tuple[int, int]) -> bool:
+    return 0 <= box[0] <= box[2] <= size[0] and 0 <= box[1] <= box[3] <= size[1]

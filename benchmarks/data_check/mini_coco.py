@@ -12,13 +12,12 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.coco.dataset import open_coco
+from benchmarks.coco.dataset import CocoRoot, open_coco
 from benchmarks.errors import InputError
-from benchmarks.files import read_json
+from benchmarks.files import atomic_folder
 
 #: Images of each split; the 80 categories of COCO 2017 are all in both.
 IMAGES = {"train": 200, "val": 100}
@@ -55,39 +54,38 @@ def cut(root: str | os.PathLike[str], out: str | os.PathLike[str]) -> dict[str, 
     if target.exists():
         raise InputError(f"{target} is there already: remove it, or choose another --out")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".coco-", dir=target.parent))
+        with atomic_folder(target) as temporary:
+            facts = {split: _cut_split(data, temporary, split) for split in IMAGES}
     except OSError as error:
         raise InputError(f"{out} cannot be written to ({error.strerror}): choose another --out") from error
-    try:
-        facts = {split: _cut_split(data.path, temporary, split) for split in IMAGES}
-        temporary.chmod(0o755)
-        temporary.rename(target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return {"folder": str(target), **facts}
 
 
-def _cut_split(source: Path, target: Path, split: str) -> dict[str, Any]:
-    name = f"annotations/instances_{split}2017.json"
-    content = read_json(source / name, "COCO annotation file")
+def _cut_split(data: CocoRoot, target: Path, split: str) -> dict[str, Any]:
+    content = dict(data.content(split))
     ids = choose(content, IMAGES[split])
     keep = set(ids)
     content["images"] = sorted((i for i in content["images"] if i["id"] in keep), key=lambda image: image["id"])
     content["annotations"] = sorted(
         (a for a in content["annotations"] if a["image_id"] in keep), key=lambda annotation: annotation["id"]
     )
-    (target / f"{split}2017").mkdir()
+    folder = target / f"{split}2017"
     (target / "annotations").mkdir(exist_ok=True)
-    (target / name).write_text(json.dumps(content, sort_keys=True), encoding="utf-8")
-    for image in content["images"]:
-        path = Path(f"{split}2017") / image["file_name"]
-        if ".." in path.parts or len(path.parts) != 2:
-            raise InputError(f"{source / name} has the file name {image['file_name']!r}: a plain name is needed")
+    for number, image in enumerate(content["images"]):
+        name = Path(image["file_name"])
+        if ".." in name.parts:
+            raise InputError(f"{data.annotations(split)} has the file name {str(name)!r}: a plain name is needed")
+        if name.is_absolute():  # found elsewhere than the file says
+            name = Path(f"{image['id']}{name.suffix}")
+            content["images"][number] = {**image, "file_name": name.name}
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        source = data.path / f"{split}2017" / image["file_name"]
         try:
-            os.link(source / path, target / path)
+            os.link(source, folder / name)
         except OSError:  # another file system, or one without links
-            shutil.copyfile(source / path, target / path)
+            shutil.copyfile(source, folder / name)
+    text = json.dumps(content, sort_keys=True)
+    (target / "annotations" / f"instances_{split}2017.json").write_text(text, encoding="utf-8")
     return {
         "images": len(ids),
         "annotations": len(content["annotations"]),

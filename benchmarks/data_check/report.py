@@ -20,18 +20,16 @@ class Report:
     found: dict[str, Any] = field(default_factory=dict)
     #: What is not there: one line each, with the official file name and where to get it.
     missing: list[str] = field(default_factory=list)
-    #: What is there but not whole: official totals that are not reached.
+    #: What a run takes but one should know: official totals that are not met, what can never be hit, ...
     subset: list[str] = field(default_factory=list)
     #: What is wrong: files that do not decode, boxes outside of their images, ...
     problems: list[str] = field(default_factory=list)
 
     def count(self, what: str, number: int, official: int | None = None) -> None:
-        """Note how many of something there are, and whether the official set has more (or fewer)."""
+        """Note how many of something there are, and whether the official set has another number."""
         self.found[what] = number
-        if official is not None and 0 < number < official:
+        if official is not None and number and number != official:
             self.subset.append(f"{what}: {number} of {official}")
-        if official is not None and number > official:
-            self.problems.append(f"{what}: {number}, but the official set has only {official}")
 
     def identify(self, root: Path, annotations: Iterable[Path]) -> None:
         """Note the fingerprint that the records of runs on this data carry."""

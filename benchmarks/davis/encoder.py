@@ -14,7 +14,7 @@ from benchmarks.checkpoints.card import IMAGENET_MEAN, IMAGENET_STD, Card
 from benchmarks.davis.protocol import Protocol
 from benchmarks.errors import InputError
 
-RESNET_STAGE = 2
+STAGE = 2  # the third
 RESNET_STRIDE = 8
 
 Triple = tuple[float, float, float]
@@ -31,6 +31,7 @@ class Encoder:
         patch_size: pixels per token.
         multiple: sides of the images must be multiples of it; None: of ``patch_size``.
         mean, std: what the network was trained with.
+        layer: the block (a ResNet's stage) that the features are of, counted from 1, for the record; None: not known.
     """
 
     tokens: Callable[[torch.Tensor], torch.Tensor]
@@ -38,6 +39,7 @@ class Encoder:
     mean: Triple = IMAGENET_MEAN
     std: Triple = IMAGENET_STD
     multiple: int | None = None
+    layer: int | None = None
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """Images ``[B, 3, h, w]`` -> features ``[B, rows, columns, D]`` on :meth:`grid`, each of length 1."""
@@ -68,21 +70,56 @@ class Encoder:
         return self.mean, self.std
 
 
-def backbone_encoder(module: nn.Module, card: Card) -> Encoder:
+def backbone_encoder(module: nn.Module, card: Card, layer: int | None = None) -> Encoder:
     """The encoder of a backbone of the house, which is left as it is.
 
-    A ViT gives the patch tokens of its last block. A ResNet gives the map of its third stage with that stage's stride
-    taken out, as videowalk does. Another kind of network needs other lines here, and only here.
+    A ViT gives the patch tokens of its last block, or of block ``layer`` (from 1), after the final norm in both cases,
+    as the published programs take inner blocks. A ResNet gives the map of its third stage with that stage's stride
+    taken out, as videowalk does. A network of timm's with stages (ConvNeXt, Swin) gives its third stage as it is, raw,
+    at its own stride of 16 pixels: no published protocol says more. Another kind of network needs other lines here,
+    and only here.
     """
-    if card.architecture.kind != "resnet":
-        return Encoder(module.patch_tokens, card.architecture.patch_size, card.mean, card.std)
-    module = copy.deepcopy(module)
-    for layer in module.layer3.modules():
-        if isinstance(layer, nn.Conv2d):
-            layer.stride = (1, 1)
+    layers, architecture = layers_of(card), card.architecture
+    if layer is not None and layer not in layers:
+        raise InputError(f"layer {layer} is none of this network's: choose from {layers[0]} to {layers[-1]}")
+    own = layer or layers[-1]
+    if getattr(architecture, "hierarchical", False):
 
-    def tokens(images: torch.Tensor) -> torch.Tensor:
-        (maps,) = module.forward_intermediates(images, indices=[RESNET_STAGE], intermediates_only=True)
+        def stage(images: torch.Tensor) -> torch.Tensor:
+            return module.stage_maps(images)[STAGE].permute(0, 2, 3, 1)
+
+        return Encoder(stage, architecture.strides[STAGE], card.mean, card.std, architecture.patch_size, own)
+    if architecture.kind != "resnet":
+        tokens = module.patch_tokens if own == layers[-1] else _block_tokens(module, own)
+        return Encoder(tokens, architecture.patch_size, card.mean, card.std, layer=own)
+    module = copy.deepcopy(module)
+    for part in module.layer3.modules():
+        if isinstance(part, nn.Conv2d):
+            part.stride = (1, 1)
+
+    def map_of_stage(images: torch.Tensor) -> torch.Tensor:
+        (maps,) = module.forward_intermediates(images, indices=[STAGE], intermediates_only=True)
         return maps.permute(0, 2, 3, 1)
 
-    return Encoder(tokens, RESNET_STRIDE, card.mean, card.std, multiple=1)
+    return Encoder(map_of_stage, RESNET_STRIDE, card.mean, card.std, multiple=1, layer=STAGE + 1)
+
+
+def layers_of(card: Card) -> range:
+    """The layers that a network can be judged at, counted from 1; the last is the default.
+
+    A network with stages has one, its third stage; so has somebody's own, whose layers nobody knows.
+    """
+    architecture = card.architecture
+    if architecture.kind == "resnet" or getattr(architecture, "hierarchical", False):
+        return range(STAGE + 1, STAGE + 2)
+    return range(1, getattr(architecture, "depth", 1) + 1)
+
+
+def _block_tokens(module: nn.Module, layer: int) -> Callable[[torch.Tensor], torch.Tensor]:
+    def tokens(images: torch.Tensor) -> torch.Tensor:
+        (found,) = module.forward_intermediates(
+            images, indices=[layer - 1], norm=True, stop_early=True, output_fmt="NLC", intermediates_only=True
+        )
+        return found
+
+    return tokens

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -32,12 +33,17 @@ def input_size(height: int, width: int, patch: int, protocol: Protocol) -> tuple
     Both sides are floored to multiples of ``patch`` at last; with the published sizes this changes nothing for
     patch 8 and 16. A square frame counts as landscape (DINO's script sizes its frame and its mask differently then).
     """
-    short, multiple = protocol.short_side, protocol.size_multiple
-    sides = (height, width)
-    if short:
-        long = int(short * max(sides) / min(sides) // multiple * multiple)
+    short = dict(protocol.short_sides).get(patch, protocol.short_side)
+    multiple = protocol.size_multiple or patch
+    sides = protocol.fixed_size or (height, width)
+    if short and not protocol.fixed_size:
+        if not protocol.size_multiple:
+            short = _rounded(short, multiple, "up")
+        # Each program's own order of operations: rounding decides where the result is a multiple.
+        long = max(sides) * short / min(sides) if protocol.long_side == "up" else short * max(sides) / min(sides)
+        long = _rounded(long, multiple, protocol.long_side)
         sides = (long, short) if height > width else (short, long)
-    sides = tuple(side // patch * patch for side in sides)
+    sides = (sides[0] // patch * patch, sides[1] // patch * patch)
     if min(sides) < patch:
         raise InputError(
             f"a {width}x{height} frame comes out as {sides[1]}x{sides[0]} with short side {short}, "
@@ -46,27 +52,49 @@ def input_size(height: int, width: int, patch: int, protocol: Protocol) -> tuple
     return sides
 
 
+def _rounded(side: float, multiple: int, way: str) -> int:
+    return int(math.ceil(side / multiple) * multiple if way == "up" else side // multiple * multiple)
+
+
 def prepare_frame(
-    frame: np.ndarray, size: tuple[int, int], mean: tuple[float, ...], std: tuple[float, ...]
+    frame: np.ndarray,
+    size: tuple[int, int],
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    resample: str = "opencv",
 ) -> torch.Tensor:
-    """A BGR frame uint8 ``[H, W, 3]`` -> normalised RGB fp32 ``[3, h, w]``, resized bilinearly by OpenCV."""
-    rgb = cv2.resize(frame, size[::-1]).astype(np.float32)[:, :, ::-1] / 255.0
+    """A BGR frame uint8 ``[H, W, 3]`` -> normalised RGB fp32 ``[3, h, w]``, resized as ``resample`` says."""
+    if resample == "pillow-bicubic":
+        whole = Image.fromarray(np.ascontiguousarray(frame[:, :, ::-1]))
+        rgb = np.asarray(whole.resize(size[::-1], Image.Resampling.BICUBIC), np.float32) / 255.0
+    elif resample == "opencv-float":
+        rgb = cv2.resize(frame.astype(np.float32) / 255.0, size[::-1])[:, :, ::-1]
+    else:
+        rgb = cv2.resize(frame, size[::-1]).astype(np.float32)[:, :, ::-1] / 255.0
     image = torch.from_numpy(rgb.transpose(2, 0, 1).copy())
     return (image - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
 
 
-def prepare_mask(mask: np.ndarray, grid: tuple[int, int], protocol: Protocol) -> FirstMask:
-    """The first mask, indices ``[H, W]``, reduced to ``grid`` (rows, columns) of tokens.
+def prepare_mask(
+    mask: np.ndarray, grid: tuple[int, int], protocol: Protocol, size: tuple[int, int] | None = None
+) -> FirstMask:
+    """The first mask, indices ``[H, W]``, reduced to ``grid`` (rows, columns) of tokens of an input of ``size``.
 
-    As in the published script, an object with the highest index that is too small to survive the reduction is
+    As in the published scripts, an object with the highest index that is too small to survive the reduction is
     lost for the whole video, and void (255) is a label like any other.
     """
-    if protocol.soft_mask:
+    mask = mask.astype(np.uint8)
+    if protocol.first_mask == "bilinear":
         indices = np.unique(mask)
+        if protocol.fixed_size and size is not None:  # SiamMAE's line resizes the mask with the frame
+            mask = cv2.resize(mask, size[::-1], interpolation=cv2.INTER_NEAREST)
         layers = [cv2.resize((mask == index).astype(np.float32), grid[::-1]) for index in indices]
-        return FirstMask(indices.astype(np.uint8), torch.from_numpy(np.stack(layers)))
-    small = np.array(Image.fromarray(mask.astype(np.uint8)).resize(grid[::-1], Image.Resampling.NEAREST))
-    # The script has a channel for every index up to the highest. One that is empty stays zero and only ever
+        return FirstMask(indices, torch.from_numpy(np.stack(layers)))
+    if protocol.first_mask == "nearest":
+        small = np.array(Image.fromarray(mask).resize(grid[::-1], Image.Resampling.NEAREST))
+    else:
+        small = F.interpolate(torch.from_numpy(mask)[None, None].float(), grid, mode="nearest-exact")[0, 0].numpy()
+    # The scripts have a channel for every index up to the highest. One that is empty stays zero and only ever
     # ties with the background, which comes first and wins: leaving it out changes nothing.
     indices = np.union1d(small, [0]).astype(np.uint8)
     return FirstMask(indices, torch.from_numpy(np.stack([small == index for index in indices]).astype(np.float32)))
@@ -79,11 +107,18 @@ def harden(
 
     DINO: bilinear to the network's input size, every channel stretched to [0, 1] (background too; empty ones stay
     empty), the largest wins, then nearest neighbour to the video's size. A channel that is constant and not
-    empty becomes NaN, which wins: it covers the frame. CRW: bilinear to the video's size, the largest wins.
+    empty becomes NaN, which wins: it covers the frame. CRW: bilinear to the video's size, the largest wins. SiamMAE:
+    the same at the input's size. DINOv3: enlarged to the video's size and stretched; there a constant channel
+    becomes 0.
     """
     if not protocol.stretch:
-        enlarged = [cv2.resize(channel, size[::-1]) for channel in soft.cpu().numpy()]
-        return indices[np.argmax(enlarged, axis=0)]
+        grid = (soft.shape[1] * stride, soft.shape[2] * stride)
+        where = size if protocol.upsampling == "bilinear" else grid
+        enlarged = [cv2.resize(channel, where[::-1]) for channel in soft.cpu().numpy()]
+        labels = indices[np.argmax(enlarged, axis=0)]
+        return labels if where == size else cv2.resize(labels, size[::-1], interpolation=cv2.INTER_NEAREST)
+    if protocol.upsampling != "input":
+        return _stretched_at(size, soft, indices, protocol)
     soft = F.interpolate(
         soft[None], scale_factor=stride, mode="bilinear", align_corners=False, recompute_scale_factor=False
     )[0]
@@ -93,3 +128,13 @@ def harden(
     labels = torch.where(soft.amax((1, 2), keepdim=True) > 0, stretched, soft).max(0).indices
     image = Image.fromarray(indices[labels.cpu().numpy()])
     return np.array(image.resize(size[::-1], Image.Resampling.NEAREST))
+
+
+def _stretched_at(size: tuple[int, int], soft: torch.Tensor, indices: np.ndarray, protocol: Protocol) -> np.ndarray:
+    """DINOv3's label map. By the nearest token the winners can be found first and enlarged then."""
+    if protocol.upsampling == "bilinear":
+        soft = F.interpolate(soft[None], size, mode="bilinear", align_corners=False)[0]
+    least = soft.amin((1, 2), keepdim=True)
+    stretched = torch.nan_to_num((soft - least) / (soft.amax((1, 2), keepdim=True) - least), nan=0)
+    labels = stretched.max(0).indices.to(torch.uint8)
+    return indices[F.interpolate(labels[None, None], size, mode="nearest")[0, 0].cpu().numpy()]

@@ -9,9 +9,7 @@ are computed tile by tile, against the keys in reach only, with the same result.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 import numpy as np
@@ -20,6 +18,7 @@ import torch
 from benchmarks.davis.encoder import Encoder
 from benchmarks.davis.frames import FirstMask, harden
 from benchmarks.davis.protocol import Protocol
+from benchmarks.davis.threads import spread
 
 #: MiB for the copies of keys, all threads together. Less is slower; below what one tile of each
 #: thread needs (13 MiB for ViT-S, eight context frames, radius 12) it is not kept to.
@@ -33,24 +32,41 @@ TILE = {"cpu": (8, 8), "cuda": (16, 16)}
 FAR = -4.0
 
 
-@lru_cache(maxsize=64)
-def _distance_penalty(
-    size: tuple[int, int], near: tuple[int, int], offset: tuple[int, int], protocol: Protocol, device: torch.device
-) -> torch.Tensor:
-    """:data:`FAR` where a key is out of a query's reach, else 0: fp32 ``[queries, keys]`` of one tile.
+class Windows:
+    """Which keys of a tile are out of a query's reach, kept for the tiles of one video.
 
-    The tile has ``size``, the keys around it ``near`` rows and columns, and it begins at ``offset`` within them.
+    A video is one stream's work on a GPU, so nothing in here is ever used by another.
     """
-    rows, columns = (
-        (torch.arange(own, device=device)[:, None] + start - torch.arange(around, device=device)).abs()
-        for own, around, start in zip(size, near, offset, strict=True)
-    )
-    rows, columns = rows[:, None, :, None], columns[None, :, None, :]
-    radius = protocol.radius
-    far = (rows > radius) | (columns > radius) if protocol.window == "square" else rows**2 + columns**2 >= radius**2
-    if not radius:
-        far = torch.zeros_like(far)
-    return (far.flatten(2).flatten(0, 1) * FAR).float()
+
+    def __init__(self, protocol: Protocol, device: torch.device) -> None:
+        self.protocol, self.device = protocol, device
+        self._known: dict[tuple[tuple[int, int], ...], torch.Tensor] = {}
+
+    def penalty(self, size: tuple[int, int], near: tuple[int, int], offset: tuple[int, int]) -> torch.Tensor:
+        """:data:`FAR` where a key is out of a query's reach, else 0: fp32 ``[queries, keys]`` of one tile.
+
+        The tile has ``size``, the keys around it ``near`` rows and columns, and it begins at ``offset`` within them.
+        """
+        key = (size, near, offset)
+        if key not in self._known:
+            self._known[key] = self._make(*key)
+        return self._known[key]
+
+    def _make(self, size: tuple[int, int], near: tuple[int, int], offset: tuple[int, int]) -> torch.Tensor:
+        rows, columns = (
+            (torch.arange(own, device=self.device)[:, None] + start - torch.arange(around, device=self.device)).abs()
+            for own, around, start in zip(size, near, offset, strict=True)
+        )
+        rows, columns = rows[:, None, :, None], columns[None, :, None, :]
+        radius = self.protocol.radius
+        if self.protocol.window == "square":
+            far = (rows > radius) | (columns > radius)
+        else:
+            closed = self.protocol.window == "closed disk"
+            far = rows**2 + columns**2 >= radius**2 + closed
+        if not radius:
+            far = torch.zeros_like(far)
+        return (far.flatten(2).flatten(0, 1) * FAR).float()
 
 
 def _tiles(
@@ -76,29 +92,13 @@ def _tiles(
             yield rows, columns, near_rows, near_columns, keys
 
 
-def _spread(work: Callable[[int], None], items: Sequence[int], threads: int) -> None:
-    """Call ``work`` on every item, in ``threads`` threads that use one core each.
-
-    torch's own threads would meet after every small operation; these meet once.
-    """
-    if threads == 1:
-        for item in items:
-            work(item)
-        return
-    try:
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            for _ in pool.map(work, items):
-                pass
-    finally:
-        torch.set_num_threads(threads)  # the part of it that is not per thread
-
-
 def propagate_labels(
     target: torch.Tensor,
     features: Sequence[torch.Tensor],
     labels: Sequence[torch.Tensor],
     protocol: Protocol,
     scratch: int = SCRATCH,
+    windows: Windows | None = None,
 ) -> torch.Tensor:
     """Soft labels of one frame from those of its context frames.
 
@@ -107,6 +107,7 @@ def propagate_labels(
         features: one ``[h, w, D]`` for each of n context frames, the video's first frame first.
         labels: one ``[C, h, w]`` for each context frame.
         scratch: MiB to work in, see :data:`SCRATCH`.
+        windows: what was kept of the video's earlier frames.
 
     Returns:
         ``[C, h, w]``: for each token the mean of its neighbours' labels weighted by exp(cosine / temperature),
@@ -115,6 +116,7 @@ def propagate_labels(
     """
     height, width, _ = target.shape
     device = target.device
+    windows = windows or Windows(protocol, device)
     reach = protocol.radius or max(height, width)
     tile = TILE.get(device.type, TILE["cuda"])
     table = torch.stack(tuple(labels)).permute(0, 2, 3, 1).flatten(0, 2)  # [n * h * w, C]
@@ -138,7 +140,7 @@ def propagate_labels(
             size = (rows.stop - rows.start, columns.stop - columns.start)
             around = (near_rows.stop - near_rows.start, near_columns.stop - near_columns.start)
             offset = (rows.start - near_rows.start, columns.start - near_columns.start)
-            penalty = _distance_penalty(size, around, offset, protocol, device)
+            penalty = windows.penalty(size, around, offset)
             near = torch.bmm(queries.expand(len(keys), -1, -1), keys.transpose(1, 2)).transpose(0, 1)
             similarity = torch.add(near, penalty[:, None], out=queries.new_empty(near.shape)).flatten(1)
             where = places_windowed[:, near_rows, near_columns].flatten()
@@ -163,10 +165,10 @@ def propagate_labels(
                 part = carried[rows, columns]
                 part[chosen] = _mix_all(similarity[chosen.flatten()], where, table, protocol)
 
-    _spread(fill, lefts, threads)
+    spread(fill, lefts, threads)
     # Asked once a frame: each question waits for the device.
     if protocol.keep_ties and unsettled.any():
-        _spread(settle, lefts, threads)
+        spread(settle, lefts, threads)
     return carried.permute(2, 0, 1).contiguous()
 
 
@@ -184,19 +186,25 @@ def _mix(
         weights = (top[:, :k] / protocol.temperature).softmax(1)
         settled = torch.zeros(len(top), dtype=torch.bool, device=top.device)
         return torch.einsum("qk,qkc->qc", weights, table[where[index[:, :k]]]), settled
-    # Compared after the exponential, as in the published program: rounding can make ties there.
-    weights = (top / protocol.temperature).exp_()
-    weights.masked_fill_(weights < weights[:, k - 1 : k].clone(), 0)
+    weights, compared = _weights(top, protocol)
+    weights.masked_fill_(compared < compared[:, k - 1 : k].clone(), 0)
     ties = (weights[:, -1] > 0) & (top.shape[1] < similarity.shape[1])
     return torch.einsum("qk,qkc->qc", weights / weights.sum(1, keepdim=True), table[where[index]]), ties
 
 
 def _mix_all(similarity: torch.Tensor, where: torch.Tensor, table: torch.Tensor, protocol: Protocol) -> torch.Tensor:
     """As :func:`_mix` with all ties, from all keys."""
-    weights = (similarity.masked_fill(similarity < FAR / 2, -torch.inf) / protocol.temperature).exp_()
-    least = weights.topk(min(protocol.topk, weights.shape[1]), dim=1).values[:, -1:]
-    weights.masked_fill_(weights < least, 0)
+    similarity = similarity.masked_fill(similarity < FAR / 2, -torch.inf)
+    weights, compared = _weights(similarity, protocol)
+    weights.masked_fill_(compared < compared.topk(min(protocol.topk, compared.shape[1]), dim=1).values[:, -1:], 0)
     return (weights / weights.sum(1, keepdim=True)) @ table[where]
+
+
+def _weights(similarity: torch.Tensor, protocol: Protocol) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weights of similarities, not normalised, and what is compared for ties: in DINO's program the weights, after
+    the exponential (rounding can make ties there), in DINOv3's the similarities."""
+    weights = (similarity / protocol.temperature).exp_()
+    return weights, similarity if protocol.ties_of == "similarities" else weights
 
 
 def _batches(frames: Iterable[torch.Tensor], size: int) -> Iterator[torch.Tensor]:
@@ -223,18 +231,18 @@ def propagate_video(
         size: the video's own height and width.
         batch_size: frames to encode at once.
     """
-    first = None
+    first = windows = None
     context: deque[tuple[torch.Tensor, torch.Tensor]] = deque(maxlen=protocol.n_last_frames)
     for batch in _batches(frames, batch_size):
         with torch.inference_mode():
             encoded = encoder(batch)
         for features in encoded:
             if first is None:
-                first = (features, first_mask.labels)
+                first, windows = (features, first_mask.labels), Windows(protocol, features.device)
                 context.extend([first] * (protocol.n_last_frames if protocol.padded_context else 0))
                 continue
             with torch.inference_mode():
-                soft = propagate_labels(features, *zip(first, *context, strict=True), protocol, scratch)
+                soft = propagate_labels(features, *zip(first, *context, strict=True), protocol, scratch, windows)
                 # The soft labels go on, not the map: what was uncertain stays so.
                 context.append((features, soft))
                 labels = harden(soft, first_mask.indices, encoder.patch_size, size, protocol)

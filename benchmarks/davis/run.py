@@ -15,14 +15,15 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.backbones import load_backbone
-from benchmarks.davis.dataset import Video, find_root, open_video, read_frame, read_mask, sequence_names
+from benchmarks.davis.dataset import Video, find_root, open_video, read_first_mask, read_frame, sequence_names
 from benchmarks.davis.encoder import Encoder, backbone_encoder
 from benchmarks.davis.frames import input_size, prepare_frame, prepare_mask
 from benchmarks.davis.predictions import write_prediction
 from benchmarks.davis.propagation import SCRATCH, propagate_video
 from benchmarks.davis.protocol import DINO, Protocol
 from benchmarks.davis.scoring import evaluate as score
-from benchmarks.devices import usable_device
+from benchmarks.davis.threads import settle
+from benchmarks.devices import say_device, usable_device
 from benchmarks.errors import InputError
 
 #: Frames encoded at once where the caller does not say. On a CPU more gain nothing, and one at a time is the
@@ -39,8 +40,8 @@ def label_maps(
     scratch: int = SCRATCH,
 ) -> Iterator[np.ndarray]:
     """Yield a label map uint8 ``[H, W]`` for every frame of ``video``; the first is its first mask, untouched."""
-    mask = read_mask(video.masks[0])
-    size = input_size(*mask.shape, encoder.multiple or encoder.patch_size, protocol)
+    mask = read_first_mask(video)
+    size = _input_size(encoder, mask, protocol)
     mean, std = encoder.normalisation(protocol)
 
     def frames() -> Iterator[torch.Tensor]:
@@ -51,11 +52,15 @@ def label_maps(
                     f"{path} is {frame.shape[1]}x{frame.shape[0]}, but {video.masks[0]} is "
                     f"{mask.shape[1]}x{mask.shape[0]}: all frames and masks of a sequence must have one size"
                 )
-            yield prepare_frame(frame, size, mean, std).to(device)
+            yield prepare_frame(frame, size, mean, std, protocol.resample).to(device)
 
     yield mask
-    first_mask = prepare_mask(mask, encoder.grid(size), protocol).to(device)
+    first_mask = prepare_mask(mask, encoder.grid(size), protocol, size).to(device)
     yield from propagate_video(encoder, frames(), first_mask, mask.shape, protocol, batch_size, scratch)
+
+
+def _input_size(encoder: Encoder, mask: np.ndarray, protocol: Protocol) -> tuple[int, int]:
+    return input_size(mask.shape[0], mask.shape[1], encoder.multiple or encoder.patch_size, protocol)
 
 
 def propagate(
@@ -83,7 +88,8 @@ def propagate(
 
     Returns:
         The label maps by sequence (empty with ``out``), and facts about the run: ``protocol``, ``sequences``
-        (frames of each), ``stride`` (pixels per token), ``normalisation``, ``seconds``.
+        (frames of each), ``stride`` (pixels per token), ``layer``, ``inputs`` (sizes that the network saw, height and
+        width), ``normalisation``, ``seconds``.
     """
     where = usable_device(str(device))
     batch_size = BATCH.get(where.type, BATCH["cuda"]) if batch_size is None else batch_size
@@ -95,6 +101,8 @@ def propagate(
     videos = [open_video(root, name) for name in sequence_names(root, sequences)]
     videos = [Video(video.name, video.frames[:frames], video.masks) for video in videos]
     kept: dict[str, list[np.ndarray]] = {}
+    say_device(device)
+    inputs = {_input_size(encoder, read_first_mask(video), protocol) for video in videos}
     start = time.monotonic()
     with tqdm(total=sum(len(video.frames) for video in videos), unit="frame", disable=not progress) as bar:
 
@@ -116,6 +124,8 @@ def propagate(
         "protocol": asdict(protocol),
         "sequences": {video.name: len(video.frames) for video in videos},
         "stride": encoder.patch_size,
+        "layer": encoder.layer,
+        "inputs": sorted(inputs),
         "normalisation": {"mean": list(mean), "std": list(std)},
         "seconds": round(time.monotonic() - start, 3),
     }
@@ -143,25 +153,35 @@ def evaluate(
     return {"metrics": metrics, "run": facts}
 
 
-def checkpoint_encoder(checkpoint: str | os.PathLike[str], device: str | torch.device = "cpu") -> Encoder:
-    """The encoder of a canonical checkpoint on ``device``."""
+def checkpoint_encoder(
+    checkpoint: str | os.PathLike[str], device: str | torch.device = "auto", layer: int | None = None
+) -> Encoder:
+    """The encoder of a canonical checkpoint on ``device``; see :func:`benchmarks.davis.encoder.backbone_encoder`."""
     where = usable_device(str(device))
     module, card = load_backbone(checkpoint)
-    return backbone_encoder(module.to(where), card)
+    return backbone_encoder(module.to(where), card, layer)
 
 
 def propagate_checkpoint(
-    checkpoint: str | os.PathLike[str], *args: Any, device: str = "cpu", **options: Any
+    checkpoint: str | os.PathLike[str],
+    *args: Any,
+    device: str | torch.device = "auto",
+    layer: int | None = None,
+    **options: Any,
 ) -> tuple[dict[str, list[np.ndarray]], dict[str, Any]]:
     """As :func:`propagate`, for a canonical checkpoint."""
-    return propagate(checkpoint_encoder(checkpoint, device), *args, device=device, **options)
+    return propagate(checkpoint_encoder(checkpoint, device, layer), *args, device=device, **options)
 
 
 def evaluate_checkpoint(
-    checkpoint: str | os.PathLike[str], *args: Any, device: str = "cpu", **options: Any
+    checkpoint: str | os.PathLike[str],
+    *args: Any,
+    device: str | torch.device = "auto",
+    layer: int | None = None,
+    **options: Any,
 ) -> dict[str, Any]:
     """As :func:`evaluate`, for a canonical checkpoint."""
-    return evaluate(checkpoint_encoder(checkpoint, device), *args, device=device, **options)
+    return evaluate(checkpoint_encoder(checkpoint, device, layer), *args, device=device, **options)
 
 
 def _for_each(work, videos: Sequence[Video], device: torch.device, at_once: int) -> None:
@@ -177,7 +197,7 @@ def _for_each(work, videos: Sequence[Video], device: torch.device, at_once: int)
         with torch.cuda.device(device), torch.cuda.stream(torch.cuda.Stream(device)):
             return work(video)
 
-    with ThreadPoolExecutor(at_once) as pool:
+    with ThreadPoolExecutor(at_once, initializer=settle) as pool:
         running = [pool.submit(in_stream, video) for video in videos]
         try:
             for future in running:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import os
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,9 +19,18 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.davis.dataset import VOID, find_root, list_masks, read_mask, sequence_names
-from benchmarks.errors import InputError
+from benchmarks.davis.dataset import (
+    FEWEST_MASKS,
+    VOID,
+    find_root,
+    list_masks,
+    read_mask,
+    require_objects,
+    sequence_names,
+)
+from benchmarks.errors import InputError, say
 from benchmarks.files import require_folder
+from benchmarks.listing import by_stem, list_files, stem_of
 
 #: The tolerance of F as a fraction of the image diagonal.
 BOUNDARY_TOLERANCE = 0.008
@@ -118,30 +126,31 @@ def statistics(values: np.ndarray) -> tuple[float, float, float]:
     bounds = np.round(np.linspace(1, len(values), 5) + 1e-10) - 1
     bounds = bounds.astype(np.int64).astype(np.uint8)
     first, last = values[bounds[0] : int(bounds[1]) + 1], values[bounds[3] : int(bounds[4]) + 1]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", category=RuntimeWarning)  # the mean of an empty quarter
-        decay = np.mean(first) - np.mean(last)
+    decay = np.mean(first) - np.mean(last) if len(first) and len(last) else math.nan
     return float(np.mean(values)), float(np.mean(values > RECALL_THRESHOLD)), float(decay)
 
 
 def score_video(
-    truth: Iterable[np.ndarray], predictions: Iterable[np.ndarray], num_objects: int, name: str
+    truth: Iterable[np.ndarray],
+    predictions: Iterable[np.ndarray],
+    num_objects: int,
+    name: str,
+    void: bool = False,
 ) -> list[ObjectScores]:
     """Score the frames given (leave out the first and the last of the video): index masks ``[H, W]`` in pairs.
 
     ``num_objects`` is the highest index of the first ground-truth mask; objects are matched by index. An index
     above it is not scored where the ground truth has it, and an :class:`InputError` where a prediction has it (the
-    official program stops there); one that never occurs is an empty mask. Void (255) is background in both: the
-    official program stops at void in a prediction, but it comes out of a first mask that has void.
+    official program stops there); one that never occurs is an empty mask. Void (255) is background in both. In a
+    prediction it is an index too high like any other, as in the official program, unless the first mask has ``void``,
+    from where propagation carries it on.
     """
     values = []
     for number, (true, predicted) in enumerate(zip(truth, predictions, strict=True), start=1):
         if true.shape != predicted.shape:
             sizes = " and ".join(f"{mask.shape[1]}x{mask.shape[0]}" for mask in (true, predicted))
             raise InputError(f"{name}, frame {number}: ground truth and prediction have different sizes, {sizes}")
-        highest = predicted.max()
-        if highest == VOID:
-            highest = predicted[predicted != VOID].max(initial=0)
+        highest = predicted[predicted != VOID].max(initial=0) if void else predicted.max()
         if highest > num_objects:
             raise InputError(
                 f"{name}, frame {number}: the prediction has index {highest}, but the sequence has "
@@ -173,13 +182,34 @@ def summarise(scores: Mapping[str, Sequence[ObjectScores]]) -> dict[str, Any]:
     return summary
 
 
-def truth_of(root: Path, name: str, frames: int | None = None) -> tuple[list[Path], int]:
-    """The mask files of one sequence (of its first ``frames``), and how many objects the first one shows."""
+@dataclass(frozen=True)
+class Truth:
+    """The mask files of one sequence, how many objects the first one shows, and whether it has void pixels."""
+
+    masks: tuple[Path, ...]
+    num_objects: int
+    void: bool
+
+
+def truth_of(root: Path, name: str, frames: int | None = None) -> Truth:
+    """The ground truth of one sequence (of its first ``frames``); :class:`InputError` where nothing can be scored."""
     masks = list_masks(root, name)[:frames]
-    if len(masks) < 3:
-        raise InputError(f"{name} has {len(masks)} ground-truth mask(s) here: scoring needs at least 3, leave it out")
-    first = read_mask(masks[0])
-    return masks, int(first[first != VOID].max(initial=0))
+    if len(masks) < FEWEST_MASKS:
+        raise InputError(
+            f"{name} has {len(masks)} ground-truth mask(s) here: scoring needs at least {FEWEST_MASKS}, leave it out"
+        )
+    first = require_objects(read_mask(masks[0]), masks[0])
+    last = read_mask(masks[-1])  # not scored, but a broken one makes one doubt the rest
+    num_objects = int(first[first != VOID].max())
+    absent = sorted(set(range(1, num_objects + 1)) - set(np.unique(first).tolist()))
+    if absent:
+        which = ", ".join(map(str, absent))
+        say(f"{name}: the first mask lacks object {which} of 1..{num_objects}: nothing can follow it, and it is scored")
+    late = np.unique(last[(last > num_objects) & (last != VOID)])
+    if late.size:
+        which = ", ".join(map(str, late.tolist()))
+        say(f"{name}: object {which} appears after the first mask: it is neither followed nor scored")
+    return Truth(masks, num_objects, bool((first == VOID).any()))
 
 
 def evaluate(
@@ -207,19 +237,28 @@ def evaluate(
     root = find_root(davis_root)
     scores = {}
     for name in tqdm(sequence_names(root, sequences), desc="J&F", unit="sequence", disable=not progress):
-        masks, num_objects = truth_of(root, name, frames)
+        truth = truth_of(root, name, frames)
         if in_memory:
-            if len(predictions.get(name, ())) != len(masks):
-                raise InputError(f"{name}: {len(masks)} masks but {len(predictions.get(name, ()))} predictions")
+            if len(predictions.get(name, ())) != len(truth.masks):
+                raise InputError(f"{name}: {len(truth.masks)} masks but {len(predictions.get(name, ()))} predictions")
             predicted = iter(predictions[name][1:-1])
         else:
-            folder = require_folder(predictions / name, f"folder of predictions for {name}")
-            missing = [mask.name for mask in masks[1:-1] if not (folder / mask.name).is_file()]
-            if missing:
-                raise InputError(
-                    f"{folder} lacks {missing[0]} ({len(missing)} of {len(masks) - 2} scored frames are missing): "
-                    "propagate the whole sequence, or score only the first frames with --frames"
-                )
-            predicted = (read_mask(folder / mask.name) for mask in masks[1:-1])
-        scores[name] = score_video(map(read_mask, masks[1:-1]), predicted, num_objects, name)
+            predicted = map(read_mask, _predictions_of(predictions / name, truth.masks[1:-1]))
+        scored = map(read_mask, truth.masks[1:-1])
+        scores[name] = score_video(scored, predicted, truth.num_objects, name, truth.void)
+        lost = [str(number) for number, one in enumerate(scores[name], start=1) if not one.j.any()]
+        if lost:
+            say(f"{name}: J is 0 in every frame for object {', '.join(lost)} of 1..{truth.num_objects}")
     return summarise(scores)
+
+
+def _predictions_of(folder: Path, masks: Sequence[Path]) -> list[Path]:
+    """The predictions for ``masks``, by name; :class:`InputError` where some are missing."""
+    there = by_stem(folder, list_files(require_folder(folder, "folder of predictions"), {".png"}, deep=False))
+    missing = [mask.name for mask in masks if stem_of(mask) not in there]
+    if missing:
+        raise InputError(
+            f"{folder} lacks {missing[0]} ({len(missing)} of {len(masks)} scored frames are missing): "
+            "propagate the whole sequence, or score only the first frames with --frames"
+        )
+    return [there[stem_of(mask)] for mask in masks]

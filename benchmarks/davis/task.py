@@ -20,16 +20,16 @@ from benchmarks.data_check.davis import TOTALS, VAL_FRAMES
 from benchmarks.davis.dataset import Video, find_root, open_video, read_mask, sequence_names
 from benchmarks.davis.encoder import backbone_encoder
 from benchmarks.davis.pictures import draw_sequence
-from benchmarks.davis.protocol import CRW, DINO, Protocol
+from benchmarks.davis.protocol import CRW, DINO, DINOV3_L, DINOV3_M, DINOV3_S, MINI, SIAMMAE, Protocol
 from benchmarks.davis.run import evaluate
 from benchmarks.devices import usable_device
-from benchmarks.errors import InputError
+from benchmarks.errors import InputError, say
 
 #: Sequences to draw of each checkpoint.
 PICTURES = 2
 
-#: Pixels of the short side at scale mini: the shapes world's videos are that high, and two cores do it in seconds.
-MINI_SIDE = 192
+#: Where a protocol has one size for all videos: height and width at scale mini.
+MINI_SIZE = (192, 352)
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,14 @@ class Davis(Task[Settings, Videos]):
         """The protocol itself, or at 192 pixels."""
         if scale == "paper":
             return Settings(self.protocol)
-        name = "davis2017-192p (mini)" if self.protocol is DINO else f"{self.protocol.name} (mini)"
-        side = MINI_SIDE if self.protocol.short_side else 0
-        return Settings(replace(self.protocol, name=name, short_side=side))
+        if self.protocol is DINO:
+            return Settings(MINI)
+        small: dict[str, Any] = {"name": f"{self.protocol.name} (mini)", "short_sides": ()}
+        if self.protocol.fixed_size:
+            small["fixed_size"] = MINI_SIZE
+        elif self.protocol.short_side:
+            small["short_side"] = MINI.short_side
+        return Settings(replace(self.protocol, **small))
 
     def open(self, data_root: Path, scale: str, settings: Settings) -> Videos:
         """The whole validation set for ``paper``; for ``mini`` what is there, or the shapes world, written there."""
@@ -81,7 +86,7 @@ class Davis(Task[Settings, Videos]):
     def fingerprint(self, data: Videos) -> Fingerprint:
         """Of the masks' content and the frames."""
         masks = [mask for video in data.videos for mask in video.masks]
-        return fingerprint(data.root, masks, [frame for video in data.videos for frame in video.frames])
+        return fingerprint(data.root, masks, [file for video in data.videos for file in video.files])
 
     def describe(self, data: Videos, settings: Settings) -> list[str]:
         """Data and protocol, and what changes nothing."""
@@ -102,6 +107,9 @@ class Davis(Task[Settings, Videos]):
         names = [video.name for video in data.videos if len(video.frames[: settings.frames]) >= 3]
         if not names:
             raise InputError(f"{data.root}: no sequence has 3 frames or more, so none can be scored")
+        short = [video.name for video in data.videos if video.name not in names]
+        if short:
+            say(f"{len(short)} of {len(data.videos)} sequences have fewer than 3 frames and no score: {short[0]}")
         device = usable_device(place.device)
         encoder = backbone_encoder(model.module.to(device), model.card)
         found = evaluate(
@@ -142,4 +150,8 @@ def interval(metrics: Mapping[str, Any]) -> dict[str, Any]:
 TASKS = (
     Davis("davis", DINO, "DAVIS 2017 label propagation, DINO's protocol at 480p"),
     Davis("davis-crw", CRW, "DAVIS 2017 label propagation, videowalk's protocol at native size"),
+    Davis("davis-dinov3-s", DINOV3_S, "DAVIS 2017 label propagation, DINOv3's protocol at 480 pixels"),
+    Davis("davis-dinov3-m", DINOV3_M, "DAVIS 2017 label propagation, DINOv3's protocol at 960 pixels"),
+    Davis("davis-dinov3-l", DINOV3_L, "DAVIS 2017 label propagation, DINOv3's protocol at 1440 pixels"),
+    Davis("davis-siammae", SIAMMAE, "DAVIS 2017 label propagation, SiamMAE's protocol at 480x880"),
 )

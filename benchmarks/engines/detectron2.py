@@ -24,6 +24,7 @@ from benchmarks.backbones.loading import load_exactly
 from benchmarks.backbones.windowed import global_blocks
 from benchmarks.checkpoints.canonical import read_canonical
 from benchmarks.checkpoints.targets import for_detectron2
+from benchmarks.devices import say_device
 from benchmarks.engines.chance import seed_all
 from benchmarks.engines.pixels import pixel_statistics
 from benchmarks.engines.schedule import Schedule
@@ -103,12 +104,12 @@ def make_optimizer(config: Any, model: torch.nn.Module, learning_rate: float) ->
 class Draws(Dataset):
     """The training images that have an object, augmented by detectron2's mapper as a function of seed and draw."""
 
-    def __init__(self, data: CocoRoot, augmentations: list, seed: int) -> None:
+    def __init__(self, data: CocoRoot, out: Path, augmentations: list, seed: int) -> None:
         from detectron2.data.build import filter_images_with_only_crowd_annotations
         from detectron2.data.datasets import load_coco_json
 
         with contextlib.redirect_stdout(None):
-            entries = load_coco_json(str(data.annotations("train")), str(data.path / "train2017"), "house_train")
+            entries = load_coco_json(str(data.engine_file("train", out)), str(data.path / "train2017"), "house_train")
             self.entries = filter_images_with_only_crowd_annotations(entries)
         self.map, self.seed = mapper(augmentations, training=True), seed
 
@@ -176,11 +177,12 @@ def train(
         optimizer.load_state_dict(state["optimizer"])
         scaler.load_state_dict(state["scaler"])
         start = state["update"]
-    images = Draws(data, config.augmentations.train, seed)
+    images = Draws(data, out, config.augmentations.train, seed)
     sampler = Numbered(len(images), seed, start * schedule.batch, rank, world)
     workers = 4 if torch.cuda.is_available() else 0
     loader = iter(DataLoader(images, schedule.per_device, sampler=sampler, num_workers=workers, collate_fn=list))
     wrapped = _distributed(model, schedule) if world > 1 else model
+    say_device()
     log = _Log(out, start, schedule.updates, progress, rank)
     model.train()
     with EventStorage(start):  # detectron2's heads count into it; nobody reads it here
@@ -254,8 +256,13 @@ class _Log:
         self.bar.close()
 
 
-def detect(model: torch.nn.Module, config: Any, data: CocoRoot, progress: bool = True) -> list[dict[str, Any]]:
-    """Detections on ``val2017`` in COCO's result format; several processes share the images, the first gets all."""
+def detect(
+    model: torch.nn.Module, config: Any, data: CocoRoot, out: str | os.PathLike[str], progress: bool = True
+) -> list[dict[str, Any]]:
+    """Detections on ``val2017`` in COCO's result format; several processes share the images, the first gets all.
+
+    Where the data's own annotations are not for engines, those written in ``out`` are read, and their ids are given.
+    """
     from detectron2.data import MetadataCatalog
     from detectron2.data.datasets import load_coco_json
     from detectron2.evaluation.coco_evaluation import instances_to_coco_json
@@ -263,7 +270,7 @@ def detect(model: torch.nn.Module, config: Any, data: CocoRoot, progress: bool =
 
     name = f"house_val_{data.path}"
     with contextlib.redirect_stdout(None):
-        entries = load_coco_json(str(data.annotations("val")), str(data.path / "val2017"), name)
+        entries = load_coco_json(str(data.engine_file("val", out)), str(data.path / "val2017"), name)
     ids = getattr(MetadataCatalog.get(name), "thing_dataset_id_to_contiguous_id", None)
     own = {label: category for category, label in ids.items()} if ids else {}
     prepare, mine = mapper(config.augmentations.test, training=False), entries[comm.get_rank() :: comm.get_world_size()]

@@ -16,7 +16,7 @@ UNIMPORTANT = frozenset(
 
 
 def resolved_config(config: Any) -> Any:
-    """``config`` (mmengine's or detectron2's, resolved with its bases) as plain JSON data that is the same everywhere."""
+    """``config`` (mmengine's or detectron2's, with its bases) as plain JSON data that is the same everywhere."""
     if isinstance(config, Mapping):
         kept = {str(key): resolved_config(value) for key, value in config.items() if key not in UNIMPORTANT}
         return {key: kept[key] for key in sorted(kept)}

@@ -29,39 +29,46 @@ def provide() -> None:
 
     Does nothing where mmcv is not installed or has its operators already.
     """
-    with contextlib.suppress(ValueError):  # mmcv stands in sys.modules and nobody knows from where
-        mmcv = importlib.util.find_spec("mmcv")
-        if NAME in sys.modules or mmcv is None:
-            return
-        compiled = PathFinder.find_spec(NAME, mmcv.submodule_search_locations)
-        reason = "" if compiled is None else _load(compiled)
-        if NAME not in sys.modules:
-            sys.modules[NAME] = TorchvisionOperators(reason)
+    if NAME in sys.modules or not _places():
+        return
+    reason = ""
+    try:
+        module = compiled()
+    except ImportError as error:  # built for another torch
+        module, reason = None, f"mmcv's compiled operators do not load: {str(error).splitlines()[0]}"
+    if module and torch.cuda.is_available() and module.get_compiling_cuda_version() == "not available":
+        module, reason = None, "mmcv's compiled operators are without CUDA"
+    sys.modules[NAME] = module or TorchvisionOperators(reason)
 
 
-def operators() -> str:
-    """Whose operators mmcv uses here: ``torchvision 0.29.1``, ``mmcv 2.3.6 (compiled)``, or ``none`` without mmcv."""
+def compiled() -> ModuleType | None:
+    """mmcv's own compiled operators, or None where mmcv is not compiled; ImportError where they do not load."""
+    spec = PathFinder.find_spec(NAME, _places())
+    if spec is None or spec.loader is None:
+        return None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _places() -> list[str]:
+    """The folders of the installed mmcv, which need not be imported; empty without one."""
+    try:
+        spec = importlib.util.find_spec("mmcv")
+    except ValueError:  # something without a place stands in sys.modules as mmcv
+        return []
+    return list(spec.submodule_search_locations or []) if spec else []
+
+
+def operators() -> str | None:
+    """Whose operators mmcv uses here: ``torchvision 0.29.1`` or ``mmcv 2.3.6 (compiled)``; None without mmcv."""
     provide()
     module = sys.modules.get(NAME)
     if module is None:
-        return "none"
+        return None
     if not isinstance(module, TorchvisionOperators):
         return f"mmcv {_version('onedl-mmcv', 'mmcv')} (compiled)"
     return f"torchvision {_version('torchvision')}" + (f" ({module.reason})" if module.reason else "")
-
-
-def _load(compiled: ModuleSpec) -> str:
-    """Load mmcv's compiled operators, or say why they are of no use here."""
-    assert compiled.loader is not None
-    try:
-        module = importlib.util.module_from_spec(compiled)
-        compiled.loader.exec_module(module)
-    except ImportError as error:  # built for another torch
-        return f"mmcv's compiled operators do not load: {str(error).splitlines()[0]}"
-    if torch.cuda.is_available() and module.get_compiling_cuda_version() == "not available":
-        return "mmcv's compiled operators are without CUDA"
-    sys.modules[NAME] = module
-    return ""
 
 
 def _version(*distributions: str) -> str:

@@ -11,11 +11,29 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from benchmarks.engines.mmengine_run import LAUNCHERS, device_name, own_line, read_config, test, train
+from benchmarks.engines.mmengine_run import (
+    LAUNCHERS,
+    device_name,
+    own_line,
+    read_config,
+    test,
+    train,
+    transform_changes,
+)
 from benchmarks.engines.schedule import Schedule
 from benchmarks.errors import InputError
 
-__all__ = ["LAUNCHERS", "detect", "device_name", "read_config", "require_mmdet", "schedule_changes", "test", "train"]
+__all__ = [
+    "LAUNCHERS",
+    "detect",
+    "device_name",
+    "read_config",
+    "require_mmdet",
+    "schedule_changes",
+    "test",
+    "train",
+    "transform_changes",
+]
 
 
 def require_mmdet() -> None:

@@ -14,10 +14,10 @@ from mmdet.registry import MODELS
 class Regions(SingleRoIExtractor):
     """mmdet's extractor for maps of any memory layout and precision; its arguments, its result in fp32.
 
-    mmcv's RoIAlign reads memory as if it were laid out ``[B, C, H, W]`` and takes a channels-last map for another one,
-    without a word (open-mmlab/mmcv#2203): a channel norm makes such maps, and a convolution in cuDNN may. And mmdet
-    casts the boxes to the maps' type: in fp16 their corners move by up to a pixel beyond 1024 pixels, in bfloat16 by up
-    to four, which the operator does not know. detectron2 and the published detector's apex O1 stay in fp32.
+    mmdet casts the boxes to the maps' type: in fp16 their corners move by up to a pixel beyond 1024 pixels, in bfloat16
+    by up to four. detectron2 and the published detector's apex O1 stay in fp32. And a compiled mmcv's RoIAlign reads
+    memory as if it were laid out ``[B, C, H, W]`` and takes a channels-last map for another one, without a word
+    (open-mmlab/mmcv#2203): a channel norm makes such maps, and a convolution in cuDNN may. torchvision's does not.
     """
 
     def forward(

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,6 +14,8 @@ import torch
 from torch import nn
 
 from benchmarks.checkpoints.canonical import read_canonical
+from benchmarks.devices import say_device, say_once
+from benchmarks.engines.mmcv_ops import operators
 from benchmarks.engines.pixels import pixel_statistics
 from benchmarks.errors import InputError
 from benchmarks.files import require_file
@@ -31,6 +34,21 @@ def read_config(config_file: str | os.PathLike[str]) -> dict[str, Any]:
     from mmengine.config import Config
 
     return cast(dict[str, Any], Config.fromfile(str(require_file(config_file, "config"))).to_dict())
+
+
+def transform_changes(
+    config: Mapping[str, Any], loader: str, settings: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Config keys that set options of a loader's transforms by their type, as ``{"Resize": {"scale": (1000, 600)}}``.
+
+    ``config`` is what :func:`read_config` gives. A type that is not there exactly once is an error of ours.
+    """
+    pipeline = config[loader]["dataset"]["pipeline"]
+    changes = {}
+    for kind, options in settings.items():
+        (place,) = [number for number, transform in enumerate(pipeline) if transform["type"] == kind]
+        changes |= {f"{loader}.dataset.pipeline.{place}.{name}": value for name, value in options.items()}
+    return changes
 
 
 def train(
@@ -87,6 +105,8 @@ def train(
         # Standard output is for results; pycocotools, inside mmdet, talks there.
         with contextlib.redirect_stdout(sys.stderr):
             runner = Runner.from_cfg(config)
+            say_device()
+            say_once(f"mmcv's operators: {operators()}")
             if launcher != "none" and not torch.cuda.is_available():
                 refuse_sync_norms(runner.model)
             runner.train()

@@ -5,9 +5,14 @@ Importing this module imports mmseg; the configs of Semantic FPN name it in thei
 
 from __future__ import annotations
 
+import copy
+import json
+from pathlib import Path
+
 import torch
 from mmengine.model import BaseModule
-from mmseg.registry import MODELS
+from mmseg.datasets import BaseSegDataset
+from mmseg.registry import DATASETS, MODELS
 from torch import nn
 
 from benchmarks.backbones.loading import build, load_exactly, weight_differences
@@ -92,3 +97,13 @@ class SegmentationBackbone(BaseModule):
         """Images ``[B, 3, H, W]``, sides multiples of 32 -> four maps."""
         maps = self.network.forward_intermediates(images, indices=self.taps, norm=False, intermediates_only=True)
         return tuple(maps) if self.pyramid is None else self.pyramid(maps)
+
+
+@DATASETS.register_module()
+class PairedImages(BaseSegDataset):
+    """Images with their label maps: the pairs of paths in the JSON list ``ann_file``, in the order of the images."""
+
+    def load_data_list(self) -> list[dict]:
+        common = {"label_map": self.label_map, "reduce_zero_label": self.reduce_zero_label, "seg_fields": []}
+        found = sorted(map(tuple, json.loads(Path(self.ann_file).read_text(encoding="utf-8"))))
+        return [{"img_path": image, "seg_map_path": labels, **copy.deepcopy(common)} for image, labels in found]

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
 
-from benchmarks.backbones.rotary import RotaryAttention
+from benchmarks.backbones.rotary import RotaryAttention, rotate
 from benchmarks.backbones.vit import HouseViT
 from benchmarks.checkpoints.card import Card
 from benchmarks.errors import InputError
@@ -32,7 +32,7 @@ def last_attention(module: HouseViT, images: torch.Tensor) -> torch.Tensor:
     """
     seen: dict[str, torch.Tensor] = {}
     block = module.blocks[-1].attn
-    handle = block.register_forward_pre_hook(lambda _, inputs: seen.update(x=inputs[0]))
+    handle = block.register_forward_pre_hook(lambda _, x, named: seen.update(named, x=x[0]), with_kwargs=True)
     try:
         module.forward_features(images)
     finally:
@@ -42,7 +42,7 @@ def last_attention(module: HouseViT, images: torch.Tensor) -> torch.Tensor:
     query, key, _ = block.qkv(x).view(batch, tokens, 3, block.num_heads, block.head_dim).permute(2, 0, 3, 1, 4)
     query, key = block.q_norm(query), block.k_norm(key)
     if isinstance(block, RotaryAttention):
-        query, key = block.rope.rotate(query), block.rope.rotate(key)
+        query, key = rotate(query, seen["attn_mask"]), rotate(key, seen["attn_mask"])
     return ((query * block.scale) @ key.transpose(-2, -1)).softmax(dim=-1)
 
 
@@ -113,7 +113,7 @@ def write_figure4a(
     kinds: Sequence[str] = KINDS,
     single_heads: bool = False,
     size: int = 224,
-    device: str = "cpu",
+    device: str = "auto",
 ) -> list[Path]:
     """Write ``out/figure4a-01-NAME.{png,svg,npz}`` for each image; return the paths.
 

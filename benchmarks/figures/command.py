@@ -13,7 +13,7 @@ from benchmarks.checkpoints.convert import canonical
 from benchmarks.core.command import named
 from benchmarks.core.model import load_model
 from benchmarks.core.result import free_result
-from benchmarks.devices import usable_device
+from benchmarks.devices import add_device_argument, say_device, usable_device
 from benchmarks.errors import InputError, command_parser
 from benchmarks.files import require_file, sha256_of
 
@@ -26,7 +26,7 @@ def figure_parser(doc: str, example: str) -> argparse.ArgumentParser:
     parser.add_argument("--out", required=True, help="folder for PNG, SVG, .npz and the record")
     parser.add_argument("--size", type=int, default=224, help="pixels of the central square (default: %(default)s)")
     parser.add_argument("--heads", type=int, help="attention heads, where a foreign checkpoint does not say")
-    parser.add_argument("--device", default="auto", help="cpu or cuda; default: cuda where there is one")
+    add_device_argument(parser)
     return parser
 
 
@@ -51,7 +51,9 @@ def prepared(arguments: argparse.Namespace) -> tuple[dict[str, Path], str]:
         raise InputError(f"--size is {arguments.size}: give a number of pixels above 0")
     device = str(usable_device(arguments.device))
     paths = named(arguments.checkpoint)
-    return {name: canonical(path, heads=arguments.heads) for name, path in paths.items()}, device
+    checkpoints = {name: canonical(path, heads=arguments.heads) for name, path in paths.items()}
+    say_device(device)
+    return checkpoints, device
 
 
 def write_figure_records(

@@ -57,7 +57,7 @@ def write_figure4b(
     names: dict[int, str] | None = None,
     unlabelled: Sequence[int] = UNLABELLED,
     size: int = 224,
-    device: str = "cpu",
+    device: str = "auto",
     progress: bool = True,
 ) -> tuple[list[Path], dict[str, list[dict[str, float]]]]:
     """Write ``out/figure4b.{png,svg,npz}``, a row a checkpoint, a column a layer; return the paths and the numbers.

@@ -132,7 +132,7 @@ def measure(
     tau: float | None = None,
     unlabelled: Sequence[int] = UNLABELLED,
     size: int = 224,
-    device: str = "cpu",
+    device: str = "auto",
 ) -> dict[str, list[dict[str, float]]]:
     """Checkpoint -> for each layer its name and the :data:`NUMBERS`, means over images. One image is held at a time.
 

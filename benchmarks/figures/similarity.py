@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from matplotlib.figure import Figure
 
 from benchmarks.backbones import load_backbone
+from benchmarks.devices import usable_device
 from benchmarks.errors import InputError
 from benchmarks.figures.sheet import panel, save_figure
 from benchmarks.figures.sources import Layer, Picture, layers, read_picture
@@ -65,7 +66,7 @@ def write_figure3(
     size: int = 224,
     chosen: Sequence[int] | None = None,
     stretch: bool = False,
-    device: str = "cpu",
+    device: str = "auto",
 ) -> list[Path]:
     """Write ``out/figure3-01-NAME.{png,svg,npz}`` for each image, its checkpoints below each other; return the paths.
 
@@ -85,10 +86,10 @@ def write_figure3(
     return written
 
 
-def load_networks(checkpoints: dict[str, str | os.PathLike[str]], device: str = "cpu") -> dict:
+def load_networks(checkpoints: dict[str, str | os.PathLike[str]], device: str = "auto") -> dict:
     """Name -> (network in eval mode on ``device``, card)."""
     loaded = {name: load_backbone(path) for name, path in checkpoints.items()}
-    return {name: (network.to(device), card) for name, (network, card) in loaded.items()}
+    return {name: (network.to(usable_device(device)), card) for name, (network, card) in loaded.items()}
 
 
 def chosen_layers(found: list[Layer], chosen: Sequence[int] | None, name: str) -> list[Layer]:

@@ -9,15 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torchvision.transforms import functional as TF
 
 from benchmarks.backbones.resnet import HouseResNet
+from benchmarks.backbones.timm_network import TimmNetwork
 from benchmarks.backbones.vit import HouseViT
 from benchmarks.checkpoints.card import Card
 from benchmarks.controls import token_labels
 from benchmarks.errors import InputError
 from benchmarks.files import require_file
+from benchmarks.images import read_labels, read_rgb
 
 #: Labels that are no segment: ADE20K's "unlabelled" and everybody's "void".
 UNLABELLED = (0, 255)
@@ -44,7 +46,7 @@ class Picture:
 
 def read_picture(path: str | os.PathLike[str], size: int, labels: str | os.PathLike[str] | None = None) -> Picture:
     """Read an image upright, resize its shorter side to ``size`` (bicubic; labels nearest), cut out the middle."""
-    image = _open(require_file(path, "image")).convert("RGB")
+    image = Image.fromarray(read_rgb(path))
     width, height = image.size
     scale = size / min(width, height)
     resized = max(size, round(width * scale)), max(size, round(height * scale))
@@ -52,25 +54,14 @@ def read_picture(path: str | os.PathLike[str], size: int, labels: str | os.PathL
     square = (left, top, left + size, top + size)
     segments = None
     if labels is not None:
-        mask = _open(require_file(labels, "label map"))
-        if mask.mode not in ("L", "P", "1"):
-            raise InputError(f"{labels} holds {mask.mode} colours, not one label of 0..255 a pixel: give a label map")
+        mask = Image.fromarray(read_labels(labels))
         if mask.size != image.size:
             raise InputError(
                 f"{labels} is {mask.width}x{mask.height}, its image {path} is {width}x{height}: their sizes must agree"
             )
-        mask = Image.fromarray(np.asarray(mask).astype(np.uint8))
         segments = np.asarray(mask.resize(resized, Image.Resampling.NEAREST).crop(square))
     pixels = np.array(image.resize(resized, Image.Resampling.BICUBIC).crop(square))
     return Picture(Path(path).stem, pixels, segments, scale, (left, top))
-
-
-def _open(path: Path) -> Image.Image:
-    try:
-        with Image.open(path) as image:
-            return ImageOps.exif_transpose(image)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise InputError(f"{path} is not a whole image ({error}): copy it again") from error
 
 
 def read_names(path: str | os.PathLike[str]) -> dict[int, str]:
@@ -105,17 +96,18 @@ class Layer:
 
 
 @torch.inference_mode()
-def layers(network: HouseViT | HouseResNet, card: Card, pixels: np.ndarray) -> list[Layer]:
+def layers(network: HouseViT | HouseResNet | TimmNetwork, card: Card, pixels: np.ndarray) -> list[Layer]:
     """Every layer's tokens of one picture ``[S, S, 3]`` uint8.
 
     A ViT of L blocks gives L + 1 layers: 0 is the patch projection without positions, l the output of block l as it
     is in the residual stream, L the network's features, after its final norm where it has one. A ResNet gives its four
-    stages. The paper says neither which side of the norm it means nor whether positions are in layer 0.
+    stages, a network that timm's class runs its stages or blocks, raw. The paper says neither which side of the norm it
+    means nor whether positions are in layer 0.
     """
     device = next(network.parameters()).device
     images = normalised(card, pixels).to(device)
-    if isinstance(network, HouseResNet):
-        maps = network.stages(images)
+    if isinstance(network, HouseResNet | TimmNetwork):
+        maps = network.forward_intermediates(images, intermediates_only=True)
         return [Layer(f"stage {i}", m[0].flatten(1).T.cpu(), tuple(m.shape[2:])) for i, m in enumerate(maps, 1)]
     patches = network.patch_embed(images)[0]  # [h, w, D]
     grid = tuple(patches.shape[:2])

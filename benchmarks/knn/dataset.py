@@ -12,13 +12,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from PIL import Image
 from tqdm import tqdm
 
 from benchmarks.errors import InputError
 from benchmarks.files import require_folder, write_text
-
-IMAGE_SUFFIXES = {".jpeg", ".jpg", ".png"}
+from benchmarks.images import image_size, orientation
+from benchmarks.listing import list_files, list_images, stem_of
 
 #: Where a split's images may be, below the root: as torchvision unpacks them, and as Kaggle and the devkit do.
 IMAGE_FOLDERS = ("{split}", "Data/CLS-LOC/{split}", "ILSVRC/Data/CLS-LOC/{split}")
@@ -34,7 +33,7 @@ BOX_FOLDERS = (
 
 
 #: Raise it when the kept list changes its meaning.
-INDEX_VERSION = 1
+INDEX_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -70,21 +69,22 @@ def find_root(root: str | os.PathLike[str]) -> Path:
     )
 
 
+def image_folder(root: Path, split: str) -> Path:
+    """Where the images of ``split`` are below ``root``; :class:`InputError` where there is no such folder."""
+    return _first_folder(root, IMAGE_FOLDERS, split, "images")
+
+
+def box_folder(root: Path, split: str) -> Path:
+    """Where the box files of ``split`` are below ``root``; :class:`InputError` where there is no such folder."""
+    return _first_folder(root, BOX_FOLDERS, split, "box files (XML)")
+
+
 def _first_folder(root: Path, patterns: tuple[str, ...], split: str, what: str) -> Path:
     for pattern in patterns:
         folder = root / pattern.format(split=split)
         if folder.is_dir():
             return folder
     raise InputError(f"no {what} of the {split} split under {root}: put them in {patterns[0].format(split=split)}/")
-
-
-def _files(folder: Path, suffixes: set[str]) -> list[Path]:
-    return sorted(
-        Path(where, name)
-        for where, _, names in os.walk(folder)
-        for name in names
-        if os.path.splitext(name)[1].lower() in suffixes
-    )
 
 
 def read_boxes(path: Path) -> tuple[tuple[int, int], list[tuple[float, ...]], list[str]]:
@@ -103,14 +103,6 @@ def read_boxes(path: Path) -> tuple[tuple[int, int], list[tuple[float, ...]], li
     return size, boxes, names
 
 
-def _file_size(path: Path) -> tuple[int, int]:
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except OSError as error:
-        raise InputError(f"{path} is not a whole image ({error}): copy it again") from error
-
-
 def fingerprint(root: Path, paths: list[Path]) -> str:
     """A SHA-256 over the names below ``root``, sizes and modification times of ``paths``."""
     digest = hashlib.sha256()
@@ -120,14 +112,73 @@ def fingerprint(root: Path, paths: list[Path]) -> str:
     return digest.hexdigest()
 
 
-def _read_boxes_of(paths: Iterable[Path], box_paths: list[Path]) -> list[BoxedImage]:
-    box_files = {path.stem: path for path in box_paths}
+def pair(images: list[str], boxes: list[str]) -> dict[str, str]:
+    """Image -> box file, both as names in their folders; images without one are left out.
+
+    They share their name, folder included; where they do not, as in the official validation set whose images people
+    sort into folders a class, the file's name alone decides. :class:`InputError` where that fits several.
+    """
+    own = {_without_suffix(name): name for name in boxes}
+    named = set(map(_without_suffix, images))
+    spare: dict[str, list[str]] = {}
+    for key, name in own.items():
+        if key not in named:
+            spare.setdefault(stem_of(name), []).append(name)
+    found: dict[str, str] = {}
+    owners: dict[str, str] = {}
+    for image in images:
+        box = own.get(_without_suffix(image))
+        if box is None and (candidates := spare.get(stem_of(image))):
+            if len(candidates) > 1:
+                raise InputError(
+                    f"{image} may have the box file {candidates[0]} or {candidates[1]} ({len(candidates)} such): "
+                    "give box files the folders of their images"
+                )
+            box = candidates[0]
+        if box in owners:
+            raise InputError(f"{owners[box]} and {image} share the box file {box}: one of them is there twice")
+        if box is not None:
+            found[image] = box
+            owners[box] = image
+    return found
+
+
+def _without_suffix(name: str) -> str:
+    return f"{os.path.dirname(name)}/{stem_of(name)}"
+
+
+def upright(image: BoxedImage, size: tuple[int, int]) -> BoxedImage:
+    """``image`` with its boxes in the pixels of the upright picture, which is of ``size`` (width, height).
+
+    An Exif tag may lay the stored pixels on their side. A box file that gives *their* width and height was drawn on
+    them: its boxes are turned along. Where the sides are equal nobody can tell, and they are left.
+    """
+    width, height = image.size
+    if size != (height, width) or width == height or (turned := orientation(image.path)) < 5:
+        return image
+    boxes = tuple(_turned(box, width, height, turned) for box in image.boxes)
+    return BoxedImage(image.path, size, boxes, image.names)
+
+
+def _turned(box: tuple[float, ...], width: int, height: int, orientation: int) -> tuple[float, float, float, float]:
+    """A box of stored pixels in the upright picture; orientations 5 to 8, all of which swap the sides."""
+    left, top, right, bottom = box[1], box[0], box[3], box[2]
+    if orientation in (6, 7):  # columns are reversed; the upright picture is ``height`` wide
+        left, right = height - right, height - left
+    if orientation in (7, 8):
+        top, bottom = width - bottom, width - top
+    return left, top, right, bottom
+
+
+def _read_boxes_of(paths: Iterable[Path], box_files: dict[Path, Path]) -> list[BoxedImage]:
     images = []
     for path in paths:
-        box_file = box_files.get(path.stem)
+        box_file = box_files.get(path)
         size, boxes, names = read_boxes(box_file) if box_file else ((0, 0), [], [])
         if boxes:
-            images.append(BoxedImage(path, size if min(size) > 0 else _file_size(path), tuple(boxes), tuple(names)))
+            if min(size) <= 0:
+                size = image_size(path)[::-1]
+            images.append(BoxedImage(path, size, tuple(boxes), tuple(names)))
     return images
 
 
@@ -153,30 +204,51 @@ def _load_index(path: Path, root: Path, mark: str) -> list[BoxedImage] | None:
 def read_split(root: Path, split: str, progress: bool = False, cache: str | os.PathLike[str] | None = None) -> Split:
     """The boxed images of ``split`` (``train`` or ``val``); ``root`` is what :func:`find_root` returned.
 
-    An image and its box file share their name; sub-folders on either side do not matter. Images without
-    a box file, or without a box in it, are left out and counted. Boxes are kept in the pixels of the size
-    in the box file; where it gives none, they are taken to refer to the image file.
+    :func:`pair` says which box file belongs to an image. Images without one, or without a box in it, are left out and
+    counted. Boxes are kept in the pixels of the size in the box file; where it gives none, they are taken to refer to
+    the upright image file.
 
     With a folder ``cache`` the list is kept there under its fingerprint, and read from there the next time: half a
     million box files take minutes. A changed, added or removed file changes the fingerprint.
     """
-    image_folder = _first_folder(root, IMAGE_FOLDERS, split, "images")
-    paths = _files(image_folder, IMAGE_SUFFIXES)
-    if not paths:
-        raise InputError(f"no images in {image_folder}: unpack the {split} split there, one folder a class")
-    box_folder = _first_folder(root, BOX_FOLDERS, split, "box files (XML)")
-    box_paths = _files(box_folder, {".xml"})
-    mark = fingerprint(root, paths + box_paths)
+    pictures, texts = image_folder(root, split), box_folder(root, split)
+    names, box_names = list_images(pictures), list_files(texts, {".xml"})
+    if not names:
+        raise InputError(f"no images in {pictures}: unpack the {split} split there, one folder a class")
+    paths = [pictures / name for name in names]
+    box_files = {pictures / image: texts / box for image, box in pair(names, box_names).items()}
+    mark = fingerprint(root, paths + [texts / name for name in box_names])
     kept = Path(cache) / f"boxes-{split}-{mark[:16]}.json" if cache else None
     images = _load_index(kept, root, mark) if kept else None
     if images is None:
-        images = _read_boxes_of(tqdm(paths, f"boxes of {split}", unit="image", disable=not progress), box_paths)
+        images = _read_boxes_of(tqdm(paths, f"boxes of {split}", unit="image", disable=not progress), box_files)
         if kept:
             # A place that cannot be written costs time, not the result.
             with contextlib.suppress(OSError):
                 _save_index(kept, root, mark, images)
     if not images:
-        raise InputError(
-            f"none of the {len(paths)} images in {image_folder} has a box in {box_folder}: names must agree"
-        )
+        raise InputError(f"none of the {len(paths)} images in {pictures} has a box in {texts}: names must agree")
     return Split(tuple(images), len(paths) - len(images), mark)
+
+
+def remarks(splits: dict[str, Split]) -> list[str]:
+    """What explains a low figure, a line each: classes that cannot be hit, boxes without area.
+
+    :class:`InputError` where no validation class has a training image.
+    """
+    lines = []
+    train, val = ({name for image in splits[split].images for name in image.names} for split in ("train", "val"))
+    if absent := sorted(val - train):
+        shown = ", ".join(absent[:3])
+        lines.append(
+            f"{len(absent)} of {len(val)} validation classes have no training image and cannot be hit: {shown}"
+        )
+        if len(absent) == len(val):
+            raise InputError(f"{lines[0]}: are train and val of one data set?")
+    for name, split in splits.items():
+        boxes = [box for image in split.images for box in image.boxes]
+        flat = [box for box in boxes if box[2] <= box[0] or box[3] <= box[1]]
+        if flat:
+            where = f"{len(flat)} of {len(boxes)} {name} boxes have no area, such as {flat[0]}"
+            lines.append(f"{where}: boxes are xmin, ymin, xmax, ymax, not width and height")
+    return lines

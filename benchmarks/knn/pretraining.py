@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.checkpoints.convert import convert
+from benchmarks.claim import Claim
 from benchmarks.core.task import Place
 from benchmarks.files import read_json, write_json
 from pretrain.config import as_dict, load_config
@@ -38,7 +39,7 @@ class Pretraining:
         command = self.command(images, place)
         checkpoint, finished = place.folder / "checkpoint.safetensors", place.folder / "finished.json"
         if not (finished.is_file() and read_json(finished) == resolved(self) and checkpoint.is_file()):
-            code = _run(command, place.launch.lock)
+            code = _run(command, place.launch.claim)
             if code:
                 raise RuntimeError(f"pretraining ended with exit code {code}: {shlex.join(command)}")
             convert(checkpoint.with_suffix(".pth"), checkpoint)
@@ -79,9 +80,11 @@ def resolved(pretraining: Pretraining) -> dict[str, Any]:
     return {**found, "global_batch": batch}
 
 
-def _run(command: Sequence[str], lock: int | None) -> int:
+def _run(command: Sequence[str], claim: Claim | None) -> int:
     """Run ``command`` and give its exit code; SIGTERM goes on to it, and it holds the folder as long as it lives."""
-    process = subprocess.Popen(command, pass_fds=() if lock is None else (lock,))
-    with contextlib.suppress(ValueError):  # not the main thread: nothing to pass on
-        signal.signal(signal.SIGTERM, lambda number, frame: process.send_signal(number))
-    return process.wait()
+    process = subprocess.Popen(command, **({} if claim is None else claim.for_children()))
+    with contextlib.ExitStack() as afterwards:
+        with contextlib.suppress(ValueError):  # not the main thread: nothing to pass on
+            before = signal.signal(signal.SIGTERM, lambda number, frame: process.send_signal(number))
+            afterwards.callback(signal.signal, signal.SIGTERM, before or signal.SIG_DFL)
+        return process.wait()

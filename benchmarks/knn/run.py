@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import multiprocessing
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -19,11 +20,12 @@ from tqdm import tqdm
 
 from benchmarks.checkpoints.card import IMAGENET_MEAN, IMAGENET_STD, Card
 from benchmarks.core.model import Model
-from benchmarks.devices import usable_device
-from benchmarks.errors import InputError
+from benchmarks.devices import resolve, say_device, usable_device
+from benchmarks.errors import InputError, say
+from benchmarks.images import read_rgb
 from benchmarks.knn import processes
 from benchmarks.knn.bank import DTYPES, Bank, BankWriter, DiskBank
-from benchmarks.knn.dataset import BoxedImage, find_root, read_split
+from benchmarks.knn.dataset import BoxedImage, find_root, read_split, remarks, upright
 from benchmarks.knn.geometry import CROP, GRID, RESIZE, check_protocol, partition
 from benchmarks.knn.pictures import draw_patches, write_picture
 from benchmarks.knn.search import nearest
@@ -36,16 +38,16 @@ IMAGENET_CLASSES = 1000
 #: How many validation images are drawn, spread over the whole set.
 PICTURES = 8
 
+#: Processes that read images where the caller does not say: at most so many, and none below so many images.
+MOST_WORKERS = 8
+FEW_IMAGES = 512
+
 Item = tuple[torch.Tensor, torch.Tensor, int]
 
 
 def open_image(path: Path) -> Image.Image:
-    """An image as RGB, fully decoded."""
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except (OSError, SyntaxError) as error:
-        raise InputError(f"{path} is not a whole image ({error}): copy it again") from error
+    """An image as RGB, fully decoded, upright; see :mod:`benchmarks.images`."""
+    return Image.fromarray(read_rgb(path))
 
 
 def crop(image: Image.Image) -> Image.Image:
@@ -90,6 +92,7 @@ class BoxedImages(Dataset):
         entry = self.entries[index]
         try:
             image = open_image(entry.path)
+            entry = upright(entry, image.size)
         except InputError as error:
             return error
         placed = place(entry, image.size, self.protocol, self.patch)
@@ -102,6 +105,18 @@ def collate(items: list[Item | InputError]) -> list[torch.Tensor] | InputError:
     return next((item for item in items if isinstance(item, InputError)), None) or default_collate(items)
 
 
+def reading_workers(images: int) -> int:
+    """How many processes read ``images`` files beside this one: its share of the machine's cores, but few.
+
+    None for so few files that starting them takes longer, and none in a daemon, which may not have children. They are
+    of the platform's default kind and get pictures to decode only: nothing of CUDA or of another thread's.
+    """
+    if images < FEW_IMAGES or multiprocessing.current_process().daemon:
+        return 0
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(max(cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 1), MOST_WORKERS)
+
+
 @dataclass(frozen=True)
 class Extractor:
     """A network and everything that decides what comes out of it for an image."""
@@ -112,7 +127,7 @@ class Extractor:
     class_index: dict[str, int]
     device: torch.device
     batch_size: int
-    workers: int
+    workers: int | None
     progress: bool
 
     def dataset(self, entries: Sequence[BoxedImage]) -> BoxedImages:
@@ -123,7 +138,8 @@ class Extractor:
     def bank(self, entries: Sequence[BoxedImage], name: str, dtype: str = "fp32", path: Path | None = None) -> Bank:
         """The nine L2-normalised features of every usable image of ``entries``, nine rows with its class each."""
         with BankWriter(len(entries) * GRID * GRID, self.card.architecture.embed_dim, dtype, path) as writer:
-            loader = DataLoader(self.dataset(entries), self.batch_size, num_workers=self.workers, collate_fn=collate)
+            workers = reading_workers(len(entries)) if self.workers is None else self.workers
+            loader = DataLoader(self.dataset(entries), self.batch_size, num_workers=workers, collate_fn=collate)
             for batch in tqdm(loader, desc=f"features of {name}", unit="batch", disable=not self.progress):
                 if isinstance(batch, InputError):
                     raise batch
@@ -156,9 +172,9 @@ def evaluate(
     imagenet_root: str | os.PathLike[str],
     protocol: str = "corrected",
     ks: Sequence[int] = KS,
-    device: str = "cpu",
+    device: str = "auto",
     batch_size: int = 64,
-    workers: int = 0,
+    workers: int | None = None,
     progress: bool = True,
     bank_folder: str | os.PathLike[str] | None = None,
     dtype: str = "fp32",
@@ -168,6 +184,7 @@ def evaluate(
     """Accuracies of a model, in percent. Under ``torchrun`` every process does its share.
 
     Args:
+        workers: processes that read images; None: see :func:`reading_workers`.
         bank_folder: keep the training features in a file there instead of in memory, and reuse it when everything
             that it depends on is unchanged.
         dtype: what the training features are kept in, ``fp32`` or ``fp16``.
@@ -180,18 +197,22 @@ def evaluate(
     boxes and those without a box in the crop; ``classes``, ``patch_size``, ``bank``, ``processes``, ``seconds``.
     """
     start = time.monotonic()
-    processes.join(device)
+    processes.join(resolve(device))
     progress = progress and processes.rank() == 0
-    where = usable_device(processes.own_device(device))
+    where = usable_device(processes.own_device(resolve(device)))
     if dtype not in DTYPES:
         raise InputError(f"features cannot be kept as {dtype!r}: choose {' or '.join(DTYPES)}")
     module, card = model.module, model.card
     check_protocol(protocol, card.architecture.patch_size)
     root = find_root(imagenet_root)
     splits = processes.together(lambda: {name: read_split(root, name, progress, cache) for name in ("train", "val")})
+    for line in processes.together(lambda: remarks(splits)):
+        if processes.rank() == 0:
+            say(line)
     check_ks(ks, len(splits["train"].images) * GRID * GRID)
     classes = sorted({wnid for split in splits.values() for image in split.images for wnid in image.names})
     class_index = {wnid: index for index, wnid in enumerate(classes)}
+    say_device(device)
     tokens = module.to(where).patch_tokens
     extractor = Extractor(tokens, card, protocol, class_index, where, batch_size, workers, progress)
 

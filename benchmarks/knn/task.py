@@ -14,10 +14,11 @@ from benchmarks.core.model import Model, load_model
 from benchmarks.core.settings import option
 from benchmarks.core.task import Launch, Outcome, Place, Plan, Task
 from benchmarks.errors import InputError
-from benchmarks.knn.dataset import Split, find_root, read_split
+from benchmarks.knn.dataset import Split, find_root, image_folder, read_split, remarks
 from benchmarks.knn.geometry import check_protocol
 from benchmarks.knn.pretraining import CONFIG, Pretraining, resolved
 from benchmarks.knn.run import KS, evaluate
+from benchmarks.listing import list_folders
 
 CLASSES = 1000
 
@@ -68,7 +69,7 @@ class Knn(Task[Settings, BoxedImageNet]):
     def describe(self, data: BoxedImageNet, settings: Settings) -> list[str]:
         """How many images."""
         counts = ", ".join(f"{len(split.images):,} {name} images with boxes" for name, split in data.splits.items())
-        return [f"data: {data.root}, {counts}"]
+        return [f"data: {data.root}, {counts}", *remarks(data.splits)]
 
     def plan(self, model: Model, data: BoxedImageNet, settings: Settings, scale: str, launch: Launch) -> Plan:
         """The protocol; :class:`InputError` where it does not know the patch size."""
@@ -90,7 +91,7 @@ class PretrainedSettings:
 
 
 class PretrainedKnn(Task[PretrainedSettings, BoxedImageNet]):
-    """The paper's ablations: pretrain FLSL with a setting, then judge it. A checkpoint that is given is judged alone."""
+    """The paper's ablations: pretrain FLSL with a setting, then judge it; what is given is judged alone."""
 
     name = "knn-of-pretraining"
     benchmark = "knn"
@@ -111,10 +112,8 @@ class PretrainedKnn(Task[PretrainedSettings, BoxedImageNet]):
     def open(self, data_root: Path, scale: str, settings: PretrainedSettings) -> BoxedImageNet:
         """As k-NN's; pretraining reads ``train/``, of which scale ``paper`` takes all classes."""
         data = open_imagenet(data_root, scale)
-        train = data.root / "train"
-        if not train.is_dir():
-            raise InputError(f"pretraining reads {train}, which is not there: put or link the training images there")
-        classes = sum(folder.is_dir() for folder in train.iterdir())
+        train = image_folder(data.root, "train")
+        classes = len(list_folders(train))
         if scale == "paper" and classes != CLASSES:
             raise InputError(
                 f"{train} has {classes} classes instead of {CLASSES}: complete it, or ask for --scale mini"
@@ -155,7 +154,7 @@ class PretrainedKnn(Task[PretrainedSettings, BoxedImageNet]):
         """Pretrain in the folder, or go on with it, and score."""
         own = settings.pretraining
         if model is None:
-            model = load_model(own.run(data.root / "train", place), name=place.folder.name)
+            model = load_model(own.run(image_folder(data.root, "train"), place), name=place.folder.name)
         found = judge(model, data, Settings(settings.protocol, ks=settings.ks), place)
         facts = {**found.run, "pretraining": resolved(own), "overrides": list(own.overrides)}
         return Outcome(found.metrics, facts, found.interval, model)
@@ -178,12 +177,14 @@ def index_folder() -> Path:
     return cache_folder() / "boxes"
 
 
-def open_imagenet(data_root: str | os.PathLike[str], scale: str) -> BoxedImageNet:
+def open_imagenet(data_root: str | os.PathLike[str], scale: str = "paper") -> BoxedImageNet:
     """Both splits with their boxes; the list is kept between commands."""
     if scale == "mini" and not any((Path(data_root) / name).is_dir() for name in ("imagenet", "train", "ILSVRC")):
         shapes.write_world(data_root, "demo", sets=("imagenet",))
     root = find_root(data_root)
-    return BoxedImageNet(root, {name: read_split(root, name, cache=index_folder()) for name in ("train", "val")})
+    splits = {name: read_split(root, name, cache=index_folder()) for name in ("train", "val")}
+    remarks(splits)  # nothing to be judged: refused before anything is computed
+    return BoxedImageNet(root, splits)
 
 
 TASKS = (Knn(), PretrainedKnn())

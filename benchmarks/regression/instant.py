@@ -21,11 +21,12 @@ from benchmarks.coco.dataset import open_coco
 from benchmarks.coco.run import CONFIGS, MINI
 from benchmarks.coco.run import run as run_coco
 from benchmarks.core.model import load_model
-from benchmarks.data_check.pictures import decode_labels
 from benchmarks.davis.protocol import MINI as SMALL_DAVIS
 from benchmarks.davis.run import evaluate_checkpoint as run_davis
 from benchmarks.files import read_json
+from benchmarks.images import read_labels
 from benchmarks.knn.run import evaluate as run_knn
+from benchmarks.listing import list_images
 from benchmarks.regression.inference import at_patch_16
 from benchmarks.regression.setting import Malformed, Measured, Setting
 from benchmarks.uavdt.dataset import open_uavdt
@@ -41,8 +42,8 @@ def pretrain(setting: Setting) -> Measured:
     data, out = setting.data("coco") / "train2017", setting.fresh("pretrain")
     pictures = out / "pictures"
     pictures.mkdir()
-    for path in sorted(data.iterdir())[: 2 * STEPS]:
-        (pictures / path.name).symlink_to(path.resolve())
+    for name in list_images(data)[: 2 * STEPS]:
+        (pictures / Path(name).name).symlink_to((data / name).resolve())
     command = [sys.executable, "-m", "pretrain", ROOT / "pretrain" / "configs" / "mini.yaml", f"data.root={pictures}"]
     command += [f"run.out={out / 'run'}", "run.epochs=1", "run.batch=2", "run.log_every=1", "data.workers=0"]
     done = subprocess.run([*map(str, command)], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -115,7 +116,7 @@ def ade20k(setting: Setting) -> Measured:
         found = run_ade20k(setting.checkpoint, data, out, "mini", own, progress=False)
         _require_losses(out / "losses.jsonl")
         _require_between({name: found["metrics"][name] for name in ("mIoU", "mAcc", "aAcc")}, 0, 100)
-        labels = [decode_labels(path) for path in sorted((out / "predictions").glob("*.png"))]
+        labels = [read_labels(path) for path in sorted((out / "predictions").glob("*.png"))]
         if len(labels) != len(data.stems["validation"]):
             raise Malformed(f"{len(labels)} predicted label maps for {len(data.stems['validation'])} images")
     return Measured({}, folder)

@@ -32,7 +32,7 @@ def _card(record: Result, ledgers: Mapping[str, dict[str, Any]]) -> Markup:
     summary = tag(
         "summary",
         tag("b", record.name),
-        f" {evaluation(record['benchmark'], record['protocol'])}, seed {record['seed']} ",
+        f" {evaluation(record.benchmark, record.protocol)}, seed {record.seed} ",
         tag("span", ", ".join(heads), class_="headline"),
         verdict("mini: no reproduction") if record.scale == "mini" else None,
         tag("time", record.started[:16].replace("T", " "), datetime=record.started),

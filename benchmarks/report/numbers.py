@@ -118,7 +118,7 @@ def groups(records: Sequence[Result]) -> list[Group]:
     for key, record in zip(keys, records, strict=True):
         name = record.name
         label = f"{name} #{_digest(record)}" if (*key, name) in ambiguous else name
-        where = f"{textwrap.shorten(record['data']['name'], 40)} {key[3]}" if several[key[:3]] > 1 else ""
+        where = f"{textwrap.shorten(record.data['name'], 40)} {key[3]}" if several[key[:3]] > 1 else ""
         found.setdefault(key, Group(*key[:3], where)).runs.setdefault(label, {})[record.seed] = record
     return sorted(found.values(), key=lambda group: (group.scale != "paper", group.title))
 

@@ -55,7 +55,8 @@ class TableCommand:
         text = f"default: {self.engines[0]}" if self.engines else "for all tables alike; this one needs none"
         parser.add_argument("--engine", choices=self.engines or ENGINES, default=None, help=text)
         if self.ablation is None:
-            add_origin_flags(parser)
+            taken = [field.name for field in of_settings.fields_with_help(type(self.task.settings("paper")))]
+            add_origin_flags(parser, taken)
             of_settings.add_flags(parser, {scale: self.task.settings(scale) for scale in ("paper", "mini")})
         else:
             parser.add_argument("--settings", nargs="+", help="run these only; default: all of the table")

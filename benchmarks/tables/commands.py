@@ -45,14 +45,14 @@ Scale mini runs the same code at 192 pixels on two cores, on the shapes world's 
 part, and a GPU does a checkpoint in minutes: --gpus N judges N checkpoints side by side; torchrun changes nothing.
 """
 
-_DOC_5 = """Table 5 of the paper: the coefficients of the FLSL objective, judged by bbox-aligned k-NN beside the paper's numbers.
+_DOC_5 = """Table 5 of the paper: the coefficients of the FLSL objective, judged by bbox-aligned k-NN.
 
 Starts the pretraining of every setting, or picks it up where it was; --checkpoint SETTING=PATH takes one that is there.
 Scale paper is ViT-S/16, 100 epochs each, and needs GPUs; scale mini runs the small configuration on two cores, on the
 shapes world if there is no ImageNet under --data-root, and says nothing about the paper.
 """
 
-_DOC_6 = """Table 6 of the paper: the number of centroids K, judged by bbox-aligned k-NN beside the paper's numbers.
+_DOC_6 = """Table 6 of the paper: the number of centroids K, judged by bbox-aligned k-NN.
 
 Starts the pretraining of every setting, or picks it up where it was; --checkpoint SETTING=PATH takes one that is there.
 Scale paper is ViT-S/16, 100 epochs each, and needs GPUs; scale mini runs the small configuration on two cores, on the

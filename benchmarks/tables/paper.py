@@ -84,7 +84,7 @@ class Table:
     reported: str = "paper"  # whose numbers the rows are
     compares: Callable[[Result], bool] = lambda result: True  # may this result be held against a row?
     tasks: tuple[str, ...] = ()  # those whose results stand in it; empty: of its benchmark, all
-    #: Of an ablation: the name of each setting at each scale, and what of a pretraining's configuration makes a run one of them.
+    #: Of an ablation: the name of each setting at each scale, and the configuration that makes a run one of them.
     settings: tuple[tuple[str, Mapping[str, Any]], ...] = ()
 
     @property
@@ -204,7 +204,7 @@ def _belongs(table: Table, result: Result) -> bool:
 def setting_of(table: Table, result: Result) -> str | None:
     """Which of an ablation's settings a result is of, by the configuration that was pretrained with.
 
-    Two tables may share a run. A record of version 1 or 2 has the setting's name instead, and perhaps the table's number.
+    Two tables may share a run. A record of version 1 or 2 has the setting's name instead, perhaps with the table's.
     """
     run = result.run
     if "pretraining" not in run:

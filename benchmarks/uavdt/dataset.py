@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
 from benchmarks.errors import InputError
 from benchmarks.files import require_folder, write_text
+from benchmarks.images import image_size
+from benchmarks.listing import list_files
 from benchmarks.uavdt.rows import (
     BOX,
     CATEGORY,
@@ -30,6 +32,9 @@ from benchmarks.uavdt.sequences import TEST_FRAMES, TRAIN_SEQUENCES
 
 FRAMES, GROUND_TRUTH = "UAV-benchmark-M", "UAV-benchmark-MOTD_v1.0/GT"
 CLASSES = {3: ("car", "truck", "bus"), 1: ("vehicle",)}
+
+#: Boxes of the official files leave the picture by a few pixels.
+SLACK = 8
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,7 @@ def open_uavdt(root: str | os.PathLike[str], whole: bool = True) -> UavdtRoot:
         raise InputError(f"{path} has no {FRAMES}/ or no {GROUND_TRUTH}/: point to a folder in UAVDT's layout")
     splits = []
     for split, names in (("training", TRAIN_SEQUENCES), ("test", tuple(TEST_FRAMES))):
-        found = {name: _count_frames(path, name) for name in names if (path / FRAMES / name).is_dir()}
+        found = {name: count_frames(path, name) for name in names if (path / FRAMES / name).is_dir()}
         missing = [name for name in names if name not in found]
         if missing and (whole or not found):
             raise InputError(
@@ -103,8 +108,9 @@ def write_coco(
     counts = {"objects": 0, "regions": 0}
     for name, length in tqdm(data.split(split).items(), desc=f"uavdt {split}", leave=False, disable=not progress):
         first = len(images) + 1
+        sizes = {number: image_size(data.frame(name, number)) for number in range(1, length + 1)}
+        height, width = require_one_size(name, sizes.values())
         for number in range(1, length + 1):
-            width, height = _size(data.frame(name, number))
             images.append(
                 {
                     "id": len(images) + 1,
@@ -115,11 +121,7 @@ def write_coco(
                     "frame": number,
                 }
             )
-        objects = _read(data, name, "_gt_whole", TRUTH_COLUMNS, length)
-        unknown = ~np.isin(objects[:, CATEGORY], (1, 2, 3))
-        if unknown.any():
-            raise InputError(f"{data.ground_truth / name}_gt_whole.txt has categories other than 1, 2 and 3")
-        regions = _read(data, name, "_gt_ignore", IGNORE_COLUMNS, length)
+        objects, regions = read_truth(data.path, name, length, (height, width))
         for rows, crowd in ((objects, 0), (regions, 1)):
             for row in rows:
                 box = row[BOX].tolist()
@@ -144,27 +146,60 @@ def write_coco(
     return counts
 
 
-def _count_frames(path: Path, sequence: str) -> int:
-    """How many frames a sequence has; they must count from 1 without a gap."""
-    frames = {file.name for file in (path / FRAMES / sequence).glob("img*.jpg")}
+def count_frames(path: Path, sequence: str) -> int:
+    """How many frames a sequence of the data set at ``path`` has; they must count from 1 without a gap."""
+    folder = path / FRAMES / sequence
+    frames = [name for name in list_files(folder, {".jpg"}, deep=False) if name.startswith("img")]
     for number in range(1, len(frames) + 1):
         if Path(frame_name(sequence, number)).name not in frames:
             raise InputError(f"{path / frame_name(sequence, number)} is missing among {len(frames)} frames")
     if not frames:
-        raise InputError(f"{path / FRAMES / sequence} has no frames img000001.jpg, ...: unpack {FRAMES}.zip again")
+        raise InputError(f"{folder} has no frames img000001.jpg, ...: unpack {FRAMES}.zip again")
     return len(frames)
 
 
-def _read(data: UavdtRoot, name: str, suffix: str, columns: int, length: int) -> np.ndarray:
-    path = data.ground_truth / f"{name}{suffix}.txt"
-    rows = read_rows(path, columns, "ground truth file")
-    refuse_beyond(path, rows, length)
-    return rows
+def require_one_size(sequence: str, sizes: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
+    """The (height, width) of a sequence's frames; :class:`InputError` where they have several."""
+    distinct = sorted(set(sizes))
+    if len(distinct) > 1:
+        shown = ", ".join(f"{width}x{height}" for height, width in distinct[:3])
+        raise InputError(f"{sequence}: its frames have {len(distinct)} sizes ({shown}): a sequence has one")
+    return distinct[0]
 
 
-def _size(path: Path) -> tuple[int, int]:
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except OSError as error:
-        raise InputError(f"{path} is no image ({error}): copy it again") from error
+def read_truth(
+    path: Path, sequence: str, length: int | None = None, size: tuple[int, ...] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Objects and ignored regions of a sequence, rows of numbers (:mod:`benchmarks.uavdt.rows`).
+
+    :class:`InputError` for rows after its last frame, for unknown categories, and for boxes that leave the frames of
+    ``size`` (height, width) by more than :data:`SLACK` pixels; what is not known is not compared.
+    """
+    found = []
+    for suffix, columns in (("_gt_whole", TRUTH_COLUMNS), ("_gt_ignore", IGNORE_COLUMNS)):
+        file = path / GROUND_TRUTH / f"{sequence}{suffix}.txt"
+        rows = read_rows(file, columns, "ground truth file")
+        if length is not None:
+            refuse_beyond(file, rows, length)
+        if size is not None:
+            _refuse_outside(file, rows[:, BOX], size)
+        found.append(rows)
+    if not np.isin(found[0][:, CATEGORY], (1, 2, 3)).all():
+        raise InputError(f"{path / GROUND_TRUTH / sequence}_gt_whole.txt has categories other than 1, 2 and 3")
+    return found[0], found[1]
+
+
+def _refuse_outside(file: Path, boxes: np.ndarray, size: tuple[int, ...]) -> None:
+    height, width = size
+    right, bottom = boxes[:, 0] + boxes[:, 2], boxes[:, 1] + boxes[:, 3]
+    outside = (boxes[:, :2] < -SLACK).any(axis=1) | (right > width + SLACK) | (bottom > height + SLACK)
+    if outside.any():
+        row = int(np.flatnonzero(outside)[0])
+        # Corners are inside the picture and never smaller than left and top.
+        corners = (boxes[:, 2:] >= boxes[:, :2]).all() and (boxes[:, 2:] <= np.array([width, height]) + SLACK).all()
+        hint = ", these look like two corners" if corners else ""
+        count = f"{outside.sum()} of {len(boxes)} boxes leave the {width}x{height} frame"
+        raise InputError(
+            f"{file}: {count}, the first, in row {row + 1}, is {boxes[row].tolist()}: columns are left, top, width, "
+            f"height{hint}"
+        )

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.errors import InputError
+from benchmarks.errors import InputError, say
 from benchmarks.files import require_folder
 from benchmarks.uavdt.rows import (
     BOX,
@@ -125,7 +125,32 @@ def evaluate(
         progress(name)
         ground = read_ground(folder, name, drop_beyond)
         outcomes.add(ground, *read_detections(results, ground, drop_beyond))
+    if line := _explain_zero(outcomes, folder, results, drop_beyond):
+        say(line)
     return outcomes
+
+
+def _explain_zero(outcomes: Outcomes, folder: Path, results: Path, drop_beyond: bool) -> str | None:
+    """Where nothing was hit: whether columns were taken for others."""
+    official = outcomes.at[OFFICIAL_IOU]
+    if any(outcome.hits.any() for outcome in official.values()):
+        return None
+    count = sum(len(outcome.hits) for outcome in official.values())
+    if not count:
+        return "there is no detection at all: AP is 0"
+    hits = 0
+    for name in official:
+        ground = read_ground(folder, name, drop_beyond)
+        boxes, scores = read_detections(results, ground, drop_beyond)
+        boxes[:, 3:] -= boxes[:, 1:3]
+        wide = (boxes[:, 3:] > 0).all(axis=1)
+        hits += int(match(ground.truth, boxes[wide], scores[wide]).hits.sum())
+    if hits:
+        return (
+            f"none of {count} detections hits an object, but {hits} would with columns 3 to 6 as two corners: "
+            "left, top, width, height are expected"
+        )
+    return f"none of {count} detections overlaps an object by {OFFICIAL_IOU}: are frames and sizes the data set's?"
 
 
 def find_ground_truth(folder: str | os.PathLike[str]) -> Path:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.errors import InputError
 from benchmarks.files import atomic_path
+from benchmarks.images import read_bgr
 from benchmarks.uavdt.dataset import UavdtRoot
 from benchmarks.uavdt.evaluation import read_detections, read_ground
 from benchmarks.uavdt.scoring import Curve, match, outside_ignored
@@ -85,7 +86,7 @@ def attribute_panels(curves: dict[str, Curve]) -> dict[str, dict[str, Curve]]:
 
 def _frame(data: UavdtRoot, detections: str | os.PathLike[str], name: str, number: int, threshold: float) -> np.ndarray:
     """One frame as BGR uint8 ``[H, WIDTH, 3]`` under a title."""
-    picture = cv2.imread(str(data.frame(name, number)))
+    picture = read_bgr(data.frame(name, number))
     if picture is None:
         raise InputError(f"{data.frame(name, number)} is missing or no image: check the data")
     scale = WIDTH / picture.shape[1]

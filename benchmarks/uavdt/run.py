@@ -10,6 +10,7 @@ from typing import Any
 
 from benchmarks.backbones.pyramid import default_taps
 from benchmarks.checkpoints.canonical import read_canonical
+from benchmarks.configs import third_party_configs
 from benchmarks.engines import mmdet as engine
 from benchmarks.errors import InputError
 from benchmarks.uavdt.dataset import CLASSES, UavdtRoot, write_coco
@@ -18,7 +19,7 @@ from benchmarks.uavdt.intervals import interval
 from benchmarks.uavdt.options import Options
 from benchmarks.uavdt.scoring import OFFICIAL_IOU
 
-CONFIGS = Path(__file__).resolve().parents[2] / "third_party_configs" / "mmdet"
+CONFIGS = third_party_configs("mmdet")
 CONFIG = {
     "paper": CONFIGS / "faster_rcnn_vit_fpn_uavdt.py",
     "mini": CONFIGS / "faster_rcnn_vit_fpn_mini.py",
@@ -58,7 +59,7 @@ def run(
     }
     iterations = options.epochs * math.ceil(counts["train"]["annotated"] / options.batch)
     changes = {
-        **_data_changes(data, out, options),
+        **_data_changes(data, out, options, config),
         **_model_changes(options),
         **_schedule_changes(options, iterations, devices),
         "model.neck.in_channels": [architecture.embed_dim] * 4,
@@ -89,19 +90,17 @@ def run(
     }
 
 
-def _data_changes(data: UavdtRoot, out: Path, options: Options) -> dict[str, Any]:
-    """Config keys for where the data is and how a frame goes in; the numbers are places in the configs' pipelines."""
+def _data_changes(data: UavdtRoot, out: Path, options: Options, config: Path) -> dict[str, Any]:
+    """Config keys for where the data is and how a frame goes in."""
     size = (options.long_side, options.short_side)
-    changes: dict[str, Any] = {
-        "train_dataloader.dataset.pipeline.2.chips": options.chips,
-        "train_dataloader.dataset.pipeline.3.scale": size,
-    }
+    own, resized = engine.read_config(config), {"Resize": {"scale": size}}
+    changes = engine.transform_changes(own, "train_dataloader", {"EvenChips": {"chips": options.chips}, **resized})
     for phase, split in (("train", "train"), ("val", "test"), ("test", "test")):
         if phase == "val" and not options.validate_every:
             changes |= {"val_dataloader": None, "val_evaluator": None, "val_cfg": None}
             continue
         if phase != "train":
-            changes[f"{phase}_dataloader.dataset.pipeline.1.scale"] = size
+            changes |= engine.transform_changes(own, f"{phase}_dataloader", resized)
             changes[f"{phase}_evaluator.ground_truth"] = str(data.ground_truth)
         changes[f"{phase}_dataloader.dataset.data_root"] = str(data.path)
         changes[f"{phase}_dataloader.dataset.ann_file"] = str((out / f"instances_{split}.json").resolve())

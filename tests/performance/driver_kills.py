@@ -22,7 +22,7 @@ from pathlib import Path
 
 from benchmarks import shapes
 from benchmarks.controls import write_random_control
-from benchmarks.records import read_records
+from benchmarks.core.result import read_results
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -101,13 +101,13 @@ def main() -> int:
         code = start(words, errors).wait()
         if code:
             faults.append(f"the last start ended with {code}: {errors.read_text()[-1500:]}")
-        records, reference = read_records(out / "records"), read_records(folder / "whole" / "records")
-        if len({record["job"] for record in records}) != args.jobs or len(records) != args.jobs:
+        records, reference = read_results(out / "records"), read_results(folder / "whole" / "records")
+        if len({record.job for record in records}) != args.jobs or len(records) != args.jobs:
             faults.append(f"{len(records)} records of {len({r['job'] for r in records})} jobs instead of {args.jobs}")
         written = [log.read_text().count("record: ") for log in (out / "logs").glob("*.log")]
         if max(written) > 1:
             faults.append(f"jobs that wrote records: {written}")
-        scores = [{record["job"]: record["metrics"] for record in both} for both in (records, reference)]
+        scores = [{record.job: record.metrics for record in both} for both in (records, reference)]
         if scores[0] != scores[1]:
             faults.append("the scores differ from those of the run that was left alone")
         half = [path.name for path in out.rglob(".*") if path.is_file() and path.name != ".lock"]

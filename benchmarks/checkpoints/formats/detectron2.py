@@ -32,7 +32,8 @@ DETECTOR = {
 
 
 class ViTDet(Family):
-    method, licence, rank = "ViTDet (detectron2)", "Apache-2.0 (detectron2)", 20
+    method, licence, rank = "unknown (layout ViTDet)", "unknown (that of the weights it was trained from)", 20
+    known = "unknown"
     layout = PLAIN
     places = tuple(
         Place(branch, path, prefix)
@@ -67,7 +68,8 @@ class ViTDet(Family):
 
 
 class Detectron2ResNet(ResNetFamily):
-    method, licence, rank = "detectron2 ResNet", "unknown (that of the method it was converted from)", 20
+    method, licence, rank = "unknown (layout detectron2 ResNet)", "unknown (that of the method it came from)", 20
+    known = "unknown"
     layout = RESNET_DETECTRON2
     places = tuple(
         Place(branch, path, prefix)

@@ -1,7 +1,8 @@
 """DINOv2 (facebookresearch/dinov2): LayerScale, registers, SwiGLU (g), blocks in chunks when trained with FSDP.
 
 Public files are bare; ``eval/*/teacher_checkpoint.pth`` of a training run has ``teacher`` with the heads. NeCo's files
-on DINOv2 have the bare layout, too. With registers the position rule is another: no offset, antialiasing.
+on DINOv2 are bare, too: the layout tells the program, not the method. With registers the position rule is another: no
+offset, antialiasing.
 """
 
 from __future__ import annotations
@@ -50,6 +51,9 @@ class DinoV2(Family):
 
     def facts(self, opened: Opened, taken: Taken) -> Facts:
         facts = super().facts(opened, taken)
+        if not any(name.startswith(("dino_head.", "ibot_head.")) for name in taken.source_names):
+            facts.provenance["method"] = "layout"  # also NeCo's, and of others that start from its weights
+            taken.notes.append("a bare file in DINOv2's layout: DINOv2's own, or of a method that starts from it")
         if "register_tokens" in taken.tensors:
             facts.resize = ANTIALIAS_RESIZE
         return facts

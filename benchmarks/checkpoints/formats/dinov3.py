@@ -48,6 +48,8 @@ class DinoV3(Family):
 
     def facts(self, opened: Opened, taken: Taken) -> Facts:
         facts = super().facts(opened, taken)
+        if not any("_head." in name for name in taken.source_names):
+            facts.provenance["method"] = "layout"
         width = taken.tensors["patch_embed.proj.weight"].shape[0]
         periods = taken.tensors["rope_embed.periods"]
         if periods.ndim != 1 or not len(periods) or width % (4 * len(periods)):

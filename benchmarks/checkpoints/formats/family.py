@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from benchmarks.checkpoints.card import DINO_RESIZE, IMAGENET_MEAN, IMAGENET_STD, ResizeRule
+from benchmarks.checkpoints.card import DINO_RESIZE, IMAGENET_MEAN, IMAGENET_STD, ResizeRule, TimmArchitecture
 from benchmarks.checkpoints.container import Opened
 from benchmarks.checkpoints.formats.layouts import PLAIN
 from benchmarks.checkpoints.inert import facts_of
@@ -100,6 +100,7 @@ class Facts:
     image_size: int | None = None  # where no position table tells
     odd_class_row: bool = False  # a class token without a row in the table, or the reverse, is no damage
     zero_bias: tuple[str, ...] = ()  # biases that the method's network may be without; zeros do the same
+    network: TimmArchitecture | None = None  # of a family whose kind is timm
     rope_base: float | None = None  # where the layout has rotary positions and does not store their periods
     mean: Triple = IMAGENET_MEAN
     std: Triple = IMAGENET_STD
@@ -119,7 +120,8 @@ class Family:
     method = ""
     licence = "unknown"
     rank = 50  # families are asked in this order: what is more specific comes first
-    kind = "vit"
+    kind = "vit"  # or resnet, or timm: run by timm's own class
+    known = "file"  # where the method is known from: "file" needs a mark that only this method leaves, else "unknown"
     layout: Layout = PLAIN
     places: tuple[Place, ...] = DINO_PLACES
     needs: tuple[str, ...] = ()  # keys at the top of the file that only this family has
@@ -141,27 +143,33 @@ class Family:
     def facts(self, opened: Opened, taken: Taken) -> Facts:
         """What is known beside the tensors."""
         facts = Facts(self.method, self.licence, self.resize, self.eps, mean=self.mean, std=self.std)
-        facts.provenance |= dict.fromkeys(("eps", "resize", "mean", "std", "licence", "activation"), "table")
+        source = "table" if self.known == "file" else "layout"
+        facts.provenance |= dict.fromkeys(("eps", "resize", "mean", "std", "licence", "activation"), source)
+        facts.provenance["method"] = self.known
+        if (name := self.saved_architecture(opened)) is not None:
+            facts.learn("table", heads=self.heads_of_name(name))
         facts.learn("file", heads=self.saved_heads(opened))
         return facts
 
     def saved_heads(self, opened: Opened) -> int | None:
-        """The number of heads that the trainer's arguments name, directly or by the architecture."""
-        if not isinstance(opened.content, dict):
-            return None
-        arguments = facts_of(opened.content.get("args"))
-        number = arguments.get("num_heads")
-        if isinstance(number, int) and not isinstance(number, bool):
-            return number
-        for name in (arguments.get("arch"), arguments.get("model"), opened.content.get("arch")):
-            if isinstance(name, str) and (heads := self.heads_of_name(name)):
-                return heads
-        return None
+        """The number of heads as the trainer's arguments say it."""
+        number = _arguments(opened).get("num_heads")
+        return number if isinstance(number, int) and not isinstance(number, bool) else None
+
+    def saved_architecture(self, opened: Opened) -> str | None:
+        """The name of the architecture in the trainer's file, when the method's table has its heads."""
+        arch = opened.content.get("arch") if isinstance(opened.content, dict) else None
+        names = (_arguments(opened).get("arch"), _arguments(opened).get("model"), arch)
+        return next((name for name in names if isinstance(name, str) and self.heads_of_name(name)), None)
 
     def heads_of_name(self, name: str) -> int | None:
         """Heads of an architecture such as ``vit_small`` or ``mae_vit_base_patch16``."""
         match = re.search(r"(?:vit|deit)_?([a-z]+\d?)(?:_|$)", name)
         return self.heads_by_name.get(match[1]) if match else None
+
+
+def _arguments(opened: Opened) -> dict[str, Any]:
+    return facts_of(opened.content.get("args")) if isinstance(opened.content, dict) else {}
 
 
 class ResNetFamily(Family):

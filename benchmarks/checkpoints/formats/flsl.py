@@ -30,8 +30,8 @@ class Flsl(Family):
             return False
         if not is_square(rows_of(taken)) or is_square(rows_of(taken) - 1) or taken.place.branch == "model":
             return False
-        # A bare file. With a class token, only the fixed table tells FLSL from a DINO table that lost its first row.
-        return "norm.weight" in taken.tensors if "cls_token" not in taken.tensors else _has_fixed_table(taken)
+        # A bare file. A fixed table and a class token without a row in it is what FLSL's program alone leaves.
+        return "cls_token" in taken.tensors and _has_fixed_table(taken)
 
     def prepare(self, opened: Opened, taken: Taken) -> None:
         if "cls_token" in taken.tensors:
@@ -41,9 +41,11 @@ class Flsl(Family):
             taken.notes.append("the final norm was trained on the modes, not on the tokens")
 
     def facts(self, opened: Opened, taken: Taken) -> Facts:
-        if "flsl_loss" not in opened.content:
+        facts = super().facts(opened, taken)
+        if not super().recognises(opened, taken):
             taken.notes.append("the file does not name its method; it has the layout of FLSL's backbone")
-        return super().facts(opened, taken)
+            facts.provenance["method"] = "layout"
+        return facts
 
     @staticmethod
     def _arguments(opened: Opened) -> dict:

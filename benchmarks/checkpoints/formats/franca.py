@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from benchmarks.checkpoints.container import Opened
 from benchmarks.checkpoints.formats.dinov2 import CHUNKED, DinoV2
-from benchmarks.checkpoints.formats.family import Taken
+from benchmarks.checkpoints.formats.family import Facts, Taken
 
 
 class Franca(DinoV2):
@@ -21,6 +21,11 @@ class Franca(DinoV2):
         chunked = any(CHUNKED.fullmatch(name) for name in names)
         table = names.get("pos_embed")
         return gated and chunked and table is not None and table.ndim == 3 and table.shape[-1] != 1536
+
+    def facts(self, opened: Opened, taken: Taken) -> Facts:
+        facts = super().facts(opened, taken)
+        facts.provenance["method"] = "layout"  # DINOv2's own program can be told to train such a network
+        return facts
 
 
 FAMILIES = (Franca(),)

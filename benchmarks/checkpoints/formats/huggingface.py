@@ -179,13 +179,7 @@ class Transformers(Family):
         if self.layout in (DINOV3, DINOV3_GATED):
             facts.learn("file", rope_base=_rope_base(config), image_size=config.get("image_size"))
         self._compare(config, taken)
-        aside = opened.preprocessor or {}
-        if "image_mean" not in aside:
-            taken.notes.append("no preprocessor_config.json says mean and std: ImageNet's are taken")
-        for fact, name in (("mean", "image_mean"), ("std", "image_std")):
-            values = aside.get(name)
-            if isinstance(values, list) and len(values) == 3 and all(isinstance(v, (int, float)) for v in values):
-                facts.learn("file", **{fact: tuple(map(float, values))})
+        learn_input(facts, opened, taken)
         return facts
 
     def _compare(self, config: dict[str, Any], taken: Taken) -> None:
@@ -198,13 +192,24 @@ class Transformers(Family):
             "patch_size": patch.shape[-1],
         }
         if "pos_embed" in found and isinstance(config.get("image_size"), int):
-            rows = 1 + (config["image_size"] // config["patch_size"]) ** 2
+            rows = (self.model_type != "ijepa") + (config["image_size"] // config["patch_size"]) ** 2
             there["image_size"] = config["image_size"] if _rows(taken) == rows else f"of {_rows(taken)} positions"
         for name, value in there.items():
             if config[name] != value:
                 raise InputError(
                     f"config.json says {name} {config[name]}, the tensors {value}: they are not of one net"
                 )
+
+
+def learn_input(facts: Facts, opened: Opened, taken: Taken) -> None:
+    """Mean and std of preprocessor_config.json, where there is one."""
+    aside = opened.preprocessor or {}
+    if "image_mean" not in aside:
+        taken.notes.append("no preprocessor_config.json says mean and std: ImageNet's are taken")
+    for fact, name in (("mean", "image_mean"), ("std", "image_std")):
+        values = aside.get(name)
+        if isinstance(values, list) and len(values) == 3 and all(isinstance(v, (int, float)) for v in values):
+            facts.learn("file", **{fact: tuple(map(float, values))})
 
 
 def _rows(taken: Taken) -> int:
@@ -247,7 +252,15 @@ class DinoV3WithoutConfig(HuggingFaceWithoutConfig):
 NC = "CC-BY-NC-4.0"
 REGISTERS = ("dinov2_with_registers.", "dinov2.")
 FAMILIES = (
-    Transformers("vit", "ViT (transformers)", "unknown (each model on the hub has its own)", VIT, ("vit.",)),
+    Transformers(
+        "vit",
+        "unknown (layout transformers ViT)",
+        "unknown (each model on the hub has its own)",
+        VIT,
+        ("vit.",),
+        known="unknown",
+    ),
+    Transformers("ijepa", "I-JEPA (transformers)", f"{NC} (I-JEPA)", VIT, ("ijepa.",)),
     Transformers("vit_mae", "MAE (transformers)", f"{NC} (MAE)", VIT, ("vit.",)),
     Transformers("vit_msn", "MSN (transformers)", f"{NC} (MSN)", VIT, ("vit.",)),
     *(

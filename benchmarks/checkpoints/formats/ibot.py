@@ -1,12 +1,12 @@
-"""iBOT (bytedance/ibot): backbones under ``state_dict`` (ViT-L IN-22k: a bare dict) and training files.
+"""iBOT (bytedance/ibot): training files, and the student's backbones (IN-22k), which hold ``masked_embed``.
 
-IN-22k backbones are the student's and hold ``masked_embed``; the others are the teacher's.
+The teacher's backbones, under ``state_dict`` alone, have nothing of iBOT's own in them (``bare.py``).
 """
 
 from __future__ import annotations
 
 from benchmarks.checkpoints.container import Opened
-from benchmarks.checkpoints.formats.family import Facts, Family, Taken, is_square, rows_of, table
+from benchmarks.checkpoints.formats.family import Family, Taken, table
 
 DROPS = {
     r"head\.": "projection head",
@@ -25,21 +25,4 @@ class Ibot(Family):
         return super().recognises(opened, taken) or "masked_embed" in taken.tensors
 
 
-class IbotBackbone(Family):
-    """``{'state_dict': bare names}`` and nothing else."""
-
-    method, licence, rank = "iBOT layout", "Apache-2.0 if it is iBOT's (the file does not say)", 90
-    drops = DROPS
-
-    def recognises(self, opened: Opened, taken: Taken) -> bool:
-        alone = isinstance(opened.content, dict) and set(opened.content) == {"state_dict"}
-        return (
-            alone and not taken.place.prefix and "cls_token" in taken.tensors and is_square((rows_of(taken) or 0) - 1)
-        )
-
-    def facts(self, opened: Opened, taken: Taken) -> Facts:
-        taken.notes.append("the file does not name its method; it has the layout of iBOT's published backbones")
-        return super().facts(opened, taken)
-
-
-FAMILIES = (Ibot(), IbotBackbone())
+FAMILIES = (Ibot(),)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from benchmarks.checkpoints.card import SIZE_RESIZE
 from benchmarks.checkpoints.container import Opened
-from benchmarks.checkpoints.formats.family import WHOLE_FILE, Family, Place, Taken, is_square, rows_of, table
+from benchmarks.checkpoints.formats.family import WHOLE_FILE, Facts, Family, Place, Taken, is_square, rows_of, table
 from benchmarks.checkpoints.inert import facts_of
 from benchmarks.checkpoints.positions import position_kind
 
@@ -28,15 +28,25 @@ class Mae(Family):
     heads_by_width = table({768: 12, 1024: 16, 1280: 16})
 
     def recognises(self, opened: Opened, taken: Taken) -> bool:
-        if any(name.startswith("decoder_") for name in taken.tensors):
-            return True
-        model = facts_of(opened.content.get("args")).get("model")
-        if isinstance(model, str) and model.startswith("mae_"):
+        if self._is_marked(opened, taken):
             return True
         table = taken.tensors.get("pos_embed")
         if "cls_token" not in taken.tensors or not is_square((rows_of(taken) or 0) - 1):
             return False
         return table.is_floating_point() and position_kind(table[:, 1:], table[:, :1]) == "sincos-mae"
+
+    def facts(self, opened: Opened, taken: Taken) -> Facts:
+        facts = super().facts(opened, taken)
+        if not self._is_marked(opened, taken):
+            facts.provenance["method"] = "layout"  # MAE's published encoders, and everything built on its program
+            taken.notes.append("nothing but the fixed position table says MAE: its own, or of a method built on it")
+        return facts
+
+    @staticmethod
+    def _is_marked(opened: Opened, taken: Taken) -> bool:
+        model = facts_of(opened.content.get("args")).get("model")
+        decoder = any(name.startswith("decoder_") for name in taken.source_names)
+        return decoder or (isinstance(model, str) and model.startswith("mae_"))
 
 
 FAMILIES = (Mae(),)

@@ -28,12 +28,17 @@ class MoBY(Family):
     heads_by_width = table({384: 6})
 
     def recognises(self, opened: Opened, taken: Taken) -> bool:
-        return True
+        queue = any(name.startswith(("encoder_k.", "queue")) for name in taken.source_names)
+        return queue or self._encoder(opened) is not None
 
-    def saved_heads(self, opened: Opened) -> int | None:
+    def saved_architecture(self, opened: Opened) -> str | None:
+        return self._encoder(opened) or super().saved_architecture(opened)
+
+    @staticmethod
+    def _encoder(opened: Opened) -> str | None:
         model = facts_of(facts_of(opened.content.get("config")).get("MODEL"))
         encoder = facts_of(model.get("MOBY")).get("ENCODER")
-        return self.heads_of_name(encoder) if isinstance(encoder, str) else super().saved_heads(opened)
+        return encoder if isinstance(encoder, str) else None
 
 
 FAMILIES = (MoBY(),)

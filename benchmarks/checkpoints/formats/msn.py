@@ -19,7 +19,7 @@ class Msn(Family):
     heads_by_width = table({192: 3, 384: 6, 768: 12, 1024: 16, 1280: 16})
 
     def recognises(self, opened: Opened, taken: Taken) -> bool:
-        return True
+        return "prototypes" in opened.content  # I-JEPA's file has the same two encoders
 
 
 FAMILIES = (Msn(),)

@@ -23,6 +23,7 @@ from benchmarks.errors import InputError
 HOUSE_PREFIX = "backbone.vit."
 CARD_IN_METADATA = "house_card"
 BLOCK, OURS = "layers.{i}", "blocks.{i}"
+NOT_NAMED = "unknown (the file does not name its method)"
 PLACES = (
     Place("state_dict", ("state_dict",), "backbone."),
     Place("state_dict", ("state_dict",)),
@@ -81,7 +82,8 @@ MMSEG = _layout(
 
 
 class MMPretrainViT(Family):
-    method, licence, rank = "mmpretrain ViT", "Apache-2.0 (mmpretrain)", 20
+    method, licence, rank = "unknown (layout mmpretrain)", NOT_NAMED, 20
+    known = "unknown"
     layout, places, drops = MMPRETRAIN, PLACES, DROPS
     resize = SIZE_RESIZE
 
@@ -104,7 +106,7 @@ class MMPretrainViT(Family):
 class MMSegViT(MMPretrainViT):
     """Its patch embedding has no bias unless the config asks for one."""
 
-    method, licence = "mmseg ViT", "Apache-2.0 (mmsegmentation)"
+    method = "unknown (layout mmseg)"
     layout = MMSEG
     eps = 1e-5
 
@@ -117,7 +119,8 @@ class MMSegViT(MMPretrainViT):
 class MMResNet(ResNetFamily):
     """mmselfsup, mmpretrain: torchvision names under ``backbone.``."""
 
-    method, licence, rank = "mmselfsup ResNet", "Apache-2.0 (mmselfsup)", 50
+    method, licence, rank = "unknown (layout mmselfsup ResNet)", NOT_NAMED, 50
+    known = "unknown"
     layout = RESNET
     places = (
         Place("state_dict", ("state_dict",), "backbone."),
@@ -143,18 +146,21 @@ class HouseInOpenMMLab(Family):
     places = (Place("state_dict", ("state_dict",), HOUSE_PREFIX), Place(WHOLE_FILE, (), HOUSE_PREFIX))
 
     def recognises(self, opened: Opened, taken: Taken) -> bool:
-        return True
+        return isinstance(self._card(opened), dict)  # lightly's training files have the prefix, too
+
+    @staticmethod
+    def _card(opened: Opened) -> Any:
+        return facts_of(opened.content.get("meta")).get("card") or _json(opened.metadata.get(CARD_IN_METADATA))
 
     def facts(self, opened: Opened, taken: Taken) -> Facts:
-        data = facts_of(opened.content.get("meta")).get("card") or _json(opened.metadata.get(CARD_IN_METADATA))
-        if not isinstance(data, dict):
-            raise InputError("the card that the house's backbone is written with is missing: convert the source again")
+        data = self._card(opened)
         card = Card.from_dict(data, "the card in it")
         a = card.architecture
         if not isinstance(a, Architecture):
             raise InputError("the card in it is of another network: convert the source again")
         facts = Facts(card.method, card.licence, card.resize, a.eps, a.num_heads, a.activation, a.image_size)
         facts.mean, facts.std, facts.odd_class_row = card.mean, card.std, True
+        facts.provenance["method"] = card.provenance.get("method", "unknown")
         facts.provenance |= dict.fromkeys(
             ("num_heads", "eps", "resize", "mean", "std", "licence", "activation"), "file"
         )

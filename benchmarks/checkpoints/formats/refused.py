@@ -41,20 +41,20 @@ FAMILIES = (
     ByName(
         "BEiT or data2vec 1",
         "it has relative position biases in every attention and no position table, which no target here has",
-        r".*relative_position_bias",
+        r"(?:rel_pos_bias\.|(?<!\d\.)blocks\.\d+\.attn\.)relative_position_bias",
         model_types=("beit", "data2vec-vision"),
         rank=1,
     ),
     ByName(
-        "Swin",
-        "its windows and patch merging are another network than a ViT",
-        r"layers\.\d+\.blocks\.\d+\.attn\.relative_position_bias_table",
-        model_types=("swin", "swinv2"),
+        "Swin v2",
+        "its windows attend by cosine and have computed positions, which has not been compared here",
+        r"layers\.\d+\.blocks\.\d+\.attn\.cpb_mlp\.",
+        model_types=("swinv2",),
     ),
     ByName(
-        "Swin",
-        "its windows and patch merging are another network than a ViT",
-        r"(?:stages|layers)\.\d+\.(?:blocks\.\d+\.)?.*(?:attn\.w_msa|downsample\.reduction)",
+        "Swin of OpenMMLab",
+        "its merging orders channels in another way: give the weights in Swin's own names or timm's",
+        r"(?:stages|layers)\.\d+\.blocks\.\d+\.attn\.w_msa",
     ),
     ByName(
         "XCiT",
@@ -62,15 +62,10 @@ FAMILIES = (
         r"blocks\.\d+\.local_mp\.",
     ),
     ByName(
-        "ConvNeXt",
-        "it is a convolutional network of another kind than the ResNet here",
-        r"downsample_layers\.\d+\.",
-        model_types=("convnext", "convnextv2", "dinov3_convnext"),
-    ),
-    ByName(
-        "ConvNeXt",
-        "it is a convolutional network of another kind than the ResNet here",
-        r"stages\.\d+\.(?:blocks\.|layers\.)?\d+\.(?:conv_dw|dwconv|depthwise_conv|pwconv1)\.",
+        "ConvNeXt of timm or OpenMMLab without its configuration",
+        "the eps of its norms and the place of the last one are in no tensor: give timm's folder with config.json, or "
+        "timm's name of the network with --architecture",
+        r"stages\.\d+\.(?:blocks\.)?\d+\.(?:conv_dw|depthwise_conv)\.",
     ),
     ByName(
         "a ViT with a convolutional stem (MoCo-v3 vit_conv_*, MSN vitc)",

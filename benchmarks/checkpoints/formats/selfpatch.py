@@ -6,7 +6,7 @@ Its detection config builds 8 heads for weights that were trained with 6.
 from __future__ import annotations
 
 from benchmarks.checkpoints.container import Opened
-from benchmarks.checkpoints.formats.family import Facts, Family, Taken, is_square, rows_of, table
+from benchmarks.checkpoints.formats.family import Family, Taken, table
 
 
 class SelfPatch(Family):
@@ -15,15 +15,7 @@ class SelfPatch(Family):
     heads_by_width = table({192: 3, 384: 6, 768: 12})
 
     def recognises(self, opened: Opened, taken: Taken) -> bool:
-        names = taken.tensors
-        if any(name.startswith(("ca_head.", "c_head.", "p_head.")) for name in names):
-            return True
-        return is_square(rows_of(taken)) and "cls_token" not in names and "norm.weight" not in names
-
-    def facts(self, opened: Opened, taken: Taken) -> Facts:
-        if not any("_head." in name for name in taken.source_names):
-            taken.notes.append("the file does not name its method; it has the layout of SelfPatch's backbone")
-        return super().facts(opened, taken)
+        return any(name.startswith(("ca_head.", "c_head.", "p_head.")) for name in taken.tensors)
 
 
 FAMILIES = (SelfPatch(),)

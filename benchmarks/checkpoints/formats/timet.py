@@ -28,7 +28,7 @@ class TimeT(Family):
     heads_by_width = table({384: 6, 768: 12})
 
     def recognises(self, opened: Opened, taken: Taken) -> bool:
-        return True  # the prefixes are its own
+        return any(name.endswith("prototypes") for name in taken.source_names)
 
 
 FAMILIES = (TimeT(),)

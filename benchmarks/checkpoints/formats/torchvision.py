@@ -25,6 +25,7 @@ VIT = Layout(
         row("norm.{p}", "encoder.ln.{p}"),
     ),
 )
+NOT_NAMED = "unknown (the file does not name its method)"
 PLACES = (
     Place("model_ema", ("model_ema",)),
     Place("model", ("model",)),
@@ -36,7 +37,8 @@ PLACES = (
 class TorchvisionViT(Family):
     """``interpolate_embeddings`` lays corner samples on each other, as nobody else does."""
 
-    method, licence, rank = "torchvision ViT", "BSD-3-Clause (torchvision; SWAG weights CC-BY-NC-4.0)", 20
+    method, licence, rank = "unknown (layout torchvision ViT)", NOT_NAMED, 20
+    known = "unknown"
     layout, places = VIT, PLACES
     drops = table({r"heads?\.": "classifier", r"n_averaged$": "count of averaged models"})
     resize = ResizeRule(align_corners=True)
@@ -46,9 +48,17 @@ class TorchvisionViT(Family):
 
 
 class TorchvisionResNet(ResNetFamily):
-    method, licence, rank = "torchvision ResNet layout", "unknown (the file does not name its method)", 70
+    method, licence, rank = "unknown (layout torchvision ResNet)", NOT_NAMED, 70
+    known = "unknown"
     layout, places = RESNET, PLACES
-    drops = table({**ResNetFamily.drops, r"head\.": "projection head", r"n_averaged$": "count of averaged models"})
+    drops = table(
+        {
+            **ResNetFamily.drops,
+            r"head\.|projection_head\.": "projection head",
+            r"prototypes\d*\.": "prototypes (SwAV)",
+            r"n_averaged$": "count of averaged models",
+        }
+    )
 
     def recognises(self, opened: Opened, taken: Taken) -> bool:
         return True

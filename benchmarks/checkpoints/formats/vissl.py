@@ -10,6 +10,7 @@ from benchmarks.checkpoints.container import Opened
 from benchmarks.checkpoints.formats.family import Family, Place, ResNetFamily, Taken, table
 from benchmarks.checkpoints.formats.layouts import RESNET
 
+UNKNOWN = "unknown (VISSL trains many methods)"
 TRUNK = ("classy_state_dict", "base_model", "model", "trunk")
 LOSS = ("classy_state_dict", "loss")
 PREFIXES = ("", "base_model.")
@@ -21,7 +22,8 @@ IN_LOSS = {
 
 
 class Vissl(Family):
-    method, licence, rank = "VISSL", "MIT (VISSL)", 15
+    method, licence, rank = "unknown (layout VISSL)", UNKNOWN, 15
+    known = "unknown"
     places = (
         *(Place("trunk", TRUNK, prefix) for prefix in PREFIXES),
         *(Place("teacher", LOSS, prefix) for prefix in TEACHERS),
@@ -29,14 +31,14 @@ class Vissl(Family):
     )
     drops = table({r"heads?\.": "projection head", r"mask_token$|patch_masking\.": "mask token", **IN_LOSS})
     resize = SIZE_RESIZE
-    heads_by_width = table({192: 3, 384: 6, 768: 12, 1024: 16})
 
     def recognises(self, opened: Opened, taken: Taken) -> bool:
         return True  # no other program writes these keys
 
 
 class VisslResNet(ResNetFamily):
-    method, licence, rank = "VISSL ResNet", "MIT (VISSL)", 15
+    method, licence, rank = "unknown (layout VISSL ResNet)", UNKNOWN, 15
+    known = "unknown"
     layout = RESNET
     places = (
         *(Place("trunk", TRUNK, prefix + "_feature_blocks.") for prefix in PREFIXES),

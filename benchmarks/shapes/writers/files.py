@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +13,7 @@ from tqdm import tqdm
 
 from benchmarks.davis.predictions import voc_palette
 from benchmarks.errors import InputError
-from benchmarks.files import read_json, write_json
+from benchmarks.files import atomic_folder, read_json, write_json
 
 #: Raise it when the renderer or a writer changes what it writes: old worlds are then not reused.
 WORLD_VERSION = 2
@@ -47,9 +43,14 @@ def write_set(target: Path, parameters: dict[str, Any], fill: Callable[[Path], N
     if target.exists():
         _require_same(target, parameters)
         return target
-    with _new_folder(target) as folder:
-        fill(folder)
-        write_json(folder / MANIFEST, {"parameters": parameters, **folder_hash(folder)})
+    try:
+        with atomic_folder(target) as folder:
+            fill(folder)
+            write_json(folder / MANIFEST, {"parameters": parameters, **folder_hash(folder)})
+    except (FileExistsError, NotADirectoryError) as error:
+        if not target.is_dir():
+            raise InputError(f"{target.parent} is a file, not a folder: choose another --root") from error
+        _require_same(target, parameters)  # another command has written it meanwhile
     return target
 
 
@@ -74,23 +75,6 @@ def verify_world_set(target: Path) -> dict[str, Any]:
             f"{target} is damaged: its files are not those of {MANIFEST}; delete that folder, write it anew"
         )
     return manifest
-
-
-@contextlib.contextmanager
-def _new_folder(target: Path) -> Iterator[Path]:
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise InputError(f"{target.parent} is a file, not a folder: choose another --root") from error
-    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
-        yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o777 & ~umask)
-        temporary.rename(target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def save_jpeg(path: Path, image: np.ndarray, grey: bool = False) -> None:

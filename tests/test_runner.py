@@ -1,4 +1,4 @@
-"""The tables' driver: jobs and their states, failures that stay alone, one process a job, torchrun and SLURM."""
+"""The runner: jobs and their states, failures that stay alone, one process a job, torchrun and SLURM."""
 
 import json
 import os
@@ -14,30 +14,30 @@ import pytest
 from in_process import run_tool
 
 from benchmarks.claim import held, holder
-from benchmarks.coco.table import Coco
 from benchmarks.controls import write_random_control
+from benchmarks.core.launch import failure, process_command
+from benchmarks.core.result import read_results
+from benchmarks.core.task import Launch
 from benchmarks.errors import InputError
-from benchmarks.records import read_records
-from benchmarks.tables import table1
-from benchmarks.tables.benchmark import Launch
-from benchmarks.tables.command import arguments_for, table_parser
-from benchmarks.tables.jobs import DIGITS, Job, config_digest
-from benchmarks.tables.launchers import failure, process_command
 
 ROOT = Path(__file__).resolve().parents[1]
 TOOL = "../tests/cheap_table.py"
 
 
 @pytest.fixture
-def weights(tmp_path):
-    write_random_control(tmp_path / "weights.safetensors", 0)
-    return tmp_path / "weights.safetensors"
+def weights(tmp_path, monkeypatch):
+    """A folder for weights; the task of the tests is brought in as anybody's own is."""
+    monkeypatch.setenv("FLSL_TASKS", "cheap_task")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests")]))
+    return tmp_path
 
 
 def arguments(weights, *names):
-    out = weights.parent / "out"
-    checkpoints = [part for name in names for part in ("--checkpoint", f"{name}={weights}")]
-    return [*checkpoints, "--data-root", weights.parent, "--out", out, "--scale", "mini"]
+    checkpoints = []
+    for number, name in enumerate(names):
+        write_random_control(weights / f"{name}.safetensors", number)
+        checkpoints += ["--checkpoint", f"{name}={weights / name}.safetensors"]
+    return [*checkpoints, "--data-root", weights, "--out", weights / "out", "--scale", "mini"]
 
 
 def states(*words):
@@ -56,10 +56,10 @@ def test_a_failed_job_leaves_the_others_alone_and_what_is_done_stays_done(weight
         ("ValueError: this job is no good", "the third image is broken", "killed by SIGSEGV"),
         strict=True,
     ):
-        assert sum(f" {name}-seed0-" in f" {one[8:]}" and line in one for one in failed) == 1, failed
+        assert sum(f" {name}-cheap-seed0-" in f" {one[8:]}" and line in one for one in failed) == 1, failed
     assert "3 of 4 jobs failed; the same command runs them again" in done.stderr
-    (record,) = read_records(tmp_path / "out" / "records")
-    assert (record["name"], record["metrics"]) == ("good", {"score": 40.0})
+    (record,) = read_results(tmp_path / "out" / "records")
+    assert (record.name, record.metrics) == ("good", {"score": 40.0})
     assert len(json.loads((tmp_path / "all.json").read_text())) == 1
     assert "good" in (tmp_path / "out" / "table9.txt").read_text()
     found, _ = states(*words)
@@ -67,14 +67,14 @@ def test_a_failed_job_leaves_the_others_alone_and_what_is_done_stays_done(weight
         ("good", "done"), ("raises", "missing"), ("refuses", "missing"), ("crashes", "missing"),
     ]  # fmt: skip
     before = record
-    half = tmp_path / "out" / "records" / f".cheap-good-seed0-{record['job']}.x.json"
+    half = tmp_path / "out" / "records" / f".cheap-good-seed0-{record.job}.x.json"
     half.write_text("{")  # what a kill leaves
     done = run_tool(TOOL, *arguments(weights, "good"), "--format", "csv")
     assert done.returncode == 0
     assert ",good," in done.stdout
     assert "[1/" not in done.stderr  # nothing ran
     assert not half.exists()
-    assert read_records(tmp_path / "out" / "records") == [before]
+    assert read_results(tmp_path / "out" / "records") == [before]
 
 
 def test_a_listed_command_does_its_job_alone_once(weights, tmp_path):
@@ -87,14 +87,13 @@ def test_a_listed_command_does_its_job_alone_once(weights, tmp_path):
     line = next(line for line in text.splitlines() if line.strip().startswith("python") and found[1][0] in line)
     command = shlex.split(line)
     assert command[1] == "tests/cheap_table.py"
-    assert command.count("--checkpoint") == 1
-    assert command[command.index("--seeds") + 1] == "3"
+    assert command[-2:] == ["--job", found[1][0]]
     done = run_tool(TOOL, *command[2:])
     assert done.returncode == 0, done.stderr
-    (record,) = read_records(tmp_path / "out" / "records")
-    assert (record["seed"], record["job"]) == (3, found[1][0])
-    assert record["artefacts"] == f"good-seed3-{found[1][0]}"
-    assert (tmp_path / "out" / record["artefacts"] / "job.json").is_file()
+    (record,) = read_results(tmp_path / "out" / "records")
+    assert (record.seed, record.job) == (3, found[1][0])
+    assert record.artefacts == f"good-cheap-seed3-{found[1][0]}"
+    assert (tmp_path / "out" / record.artefacts / "job.json").is_file()
     assert "done already" in run_tool(TOOL, *command[2:]).stdout
     done = run_tool(TOOL, *words, "--job", "0123456789")
     assert done.returncode == 2
@@ -118,31 +117,6 @@ def test_a_job_is_one_processs_and_a_killed_one_leaves_no_claim(tmp_path):
         assert holder(tmp_path).startswith(f"process {os.getpid()} on ")
 
 
-def test_what_a_job_is_known_by():
-    def job(**changes):
-        usual = {"table": table1.TABLE, "protocol": "p", "scale": "mini", "name": "a", "seed": 0, "checkpoint": None}
-        usual |= {"checkpoint_sha256": "0", "data": {"files": 1}, "config": "c", "options": {"updates": None}}
-        return Job(**(usual | changes))
-
-    one = job()
-    assert one.hash == job().hash
-    assert len(one.hash) == DIGITS
-    changes = [{"protocol": "q"}, {"scale": "paper"}, {"name": "b"}, {"seed": 1}, {"checkpoint_sha256": "1"},
-               {"data": {"files": 2}}, {"config": "d"}, {"options": {"updates": 3}}]  # fmt: skip
-    assert len({job(**change).hash for change in changes} | {one.hash}) == len(changes) + 1
-    assert job(seed=1).study == one.study != job(name="b").study
-    # How it is started does not matter.
-    assert job(arguments={"seeds": [0]}, details=("x",)).hash == one.hash
-
-
-def test_a_configs_digest_sees_its_bases(tmp_path):
-    (tmp_path / "base.py").write_text("x = 1")
-    (tmp_path / "own.py").write_text('_base_ = "./base.py"')
-    before = config_digest(tmp_path / "own.py")
-    (tmp_path / "base.py").write_text("x = 2")
-    assert config_digest(tmp_path / "own.py") != before
-
-
 @pytest.mark.parametrize(
     ("code", "log", "line"),
     [
@@ -160,9 +134,9 @@ def test_why_a_job_failed_in_one_line(tmp_path, code, log, line):
 
 
 def test_the_commands_of_launchers():
-    words = process_command(["tool.py", "--out", "x"], Launch("torchrun", 4), None, "abc")
+    words = process_command(["-m", "x", "job.json"], Launch("torchrun", 4), None, "abc")
     assert words[1:] == [
-        "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=4", "tool.py", "--out", "x",
+        "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=4", "-m", "x", "job.json",
     ]  # fmt: skip
     several = process_command(["tool.py"], Launch("torchrun", 8, 2), "host:29500", "abc")
     where = "--nnodes=2 --rdzv_backend=c10d --rdzv_endpoint=host:29500 --rdzv_id=abc"
@@ -184,15 +158,15 @@ def test_launches_that_make_no_sense(weights, monkeypatch, words, line):
     done = run_tool(TOOL, *arguments(weights, "good"), *words)
     assert done.returncode == 2
     assert line in done.stderr
-    assert not list((weights.parent / "out").glob("records/*"))
+    assert not list((weights / "out").glob("records/*"))
 
 
 def test_torchrun_shares_a_job_between_two_processes(weights, tmp_path):
     done = run_tool(TOOL, *arguments(weights, "sums"), "--launcher", "torchrun", "--gpus", 2)
     assert done.returncode == 0, done.stderr
-    (record,) = read_records(tmp_path / "out" / "records")
-    assert (record["metrics"]["score"], record["run"]["devices"]) == (3.0, 2)
-    assert "--launcher torchrun --gpus 2" in " ".join(record["command"])
+    (record,) = read_results(tmp_path / "out" / "records")
+    assert (record.metrics["score"], record.run["devices"]) == (3.0, 2)
+    assert "--launcher torchrun --gpus 2" in " ".join(record.command)
 
 
 def test_a_slurm_job_that_is_preempted_goes_on_from_its_snapshot(weights, tmp_path, monkeypatch):
@@ -215,12 +189,12 @@ def test_a_slurm_job_that_is_preempted_goes_on_from_its_snapshot(weights, tmp_pa
 
     interrupted, sleep, end = [], time.sleep, time.monotonic() + 240
     monkeypatch.setattr(submitit.AutoExecutor, "submit", submit)
-    monkeypatch.setattr("benchmarks.tables.launchers.time.sleep", after_a_snapshot)
+    monkeypatch.setattr("benchmarks.core.launch.time.sleep", after_a_snapshot)
     done = run_tool(TOOL, *arguments(weights, "long", "raises"), "--launcher", "slurm")
     assert done.returncode == 1, done.stderr
     assert "ValueError: this job is no good" in done.stderr
-    (record,) = read_records(out / "records")
-    first, second = record["run"]["steps"]
+    (record,) = read_results(out / "records")
+    first, second = record.run["steps"]
     assert first == 0
     assert 0 < second < 60
     assert list((out / "logs" / "slurm").glob("*_log.out"))
@@ -230,12 +204,3 @@ def task_of(job):
     """The process that does a local job: its controller has no other child."""
     (task,) = Path(f"/proc/{job.job_id}/task/{job.job_id}/children").read_text().split()
     return int(task)
-
-
-def test_a_command_line_is_written_down_as_it_was_meant():
-    parser = table_parser(Coco(table1.TABLE), "doc", "example")
-    words = ["--checkpoint", "a=x y.pth", "--data-root", "d", "--out", "o", "--seeds", "1", "2", "--as-released",
-             "--per-device", "2", "--learning-rate", "0.001", "--launcher", "torchrun", "--gpus", "8"]  # fmt: skip
-    args = parser.parse_args(words)
-    again = arguments_for(parser, args, {"seeds": [2], "launcher": "none", "gpus": 1})
-    assert vars(parser.parse_args(again)) == vars(args) | {"seeds": [2], "launcher": "none", "gpus": 1}

@@ -1,0 +1,103 @@
+"""An annotation file read once: parsed, put through the rule book, and what is to be kept of it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import gc
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.coco.annotations import Annotations, normalise
+from benchmarks.errors import InputError
+from benchmarks.files import require_file
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What an annotation file lists, for those who need no objects."""
+
+    names: tuple[str, ...]  # file names, in the order of the file
+    sizes: tuple[tuple[int, int], ...]  # their heights and widths
+    categories: tuple[tuple[int, str], ...]  # ids and names, in the order of the file
+    objects: int  # with crowds
+    crowds: int
+    annotated: int  # images with an object that is no crowd
+    shown: frozenset[str]  # names of the categories of such objects
+    changed: bool  # engines must not read the file itself
+    notes: tuple[str, ...]
+
+
+#: Sound files that were read: by path and purpose, with what tells that a file is still the same.
+_READ: dict[tuple[str, bool], tuple[tuple[int, ...], Listing]] = {}
+
+
+def read_annotations(
+    file: str | os.PathLike[str], training: bool = False, masks_needed: bool = True, files_needed: bool = True
+) -> Annotations:
+    """A file as :func:`benchmarks.coco.annotations.normalise` gives it; :class:`InputError` where it cannot be used."""
+    with _without_collection():
+        content, plain = read_content(file)
+        found = normalise(content, str(file), training, masks_needed, files_needed)
+    return found if plain else dataclasses.replace(found, changed=True)
+
+
+def read_content(file: str | os.PathLike[str]) -> tuple[Any, bool]:
+    """The content of a JSON file in any of Unicode's encodings, and whether it is plain UTF-8, which engines need."""
+    raw = require_file(file, "COCO file").read_bytes()
+    try:
+        return json.loads(raw), json.detect_encoding(raw) == "utf-8"
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{file} is not valid JSON ({error}): is this the COCO file?") from error
+
+
+def read_listing(file: Path, training: bool) -> Listing:
+    """What ``file`` lists. A sound file that is still the same is not read again by this process."""
+    key, before = (str(file.resolve()), training), _mark(require_file(file, "COCO annotation file"))
+    if key in _READ and _READ[key][0] == before:
+        return _READ[key][1]
+    with _without_collection():
+        found = listing_of(read_annotations(file, training))
+    # A file that was written just now can change again without showing it in its time.
+    if not found.changed and time.time_ns() - before[0] > 2_000_000_000 and _mark(file) == before:
+        _READ[key] = (before, found)
+    return found
+
+
+def listing_of(found: Annotations) -> Listing:
+    """The listing of annotations that were read."""
+    images, objects = found.content["images"], found.content["annotations"]
+    names = {category["id"]: category["name"] for category in found.content["categories"]}
+    return Listing(
+        tuple(image["file_name"] for image in images),
+        tuple((image["height"], image["width"]) for image in images),
+        tuple(names.items()),
+        len(objects),
+        sum(a["iscrowd"] for a in objects),
+        len({a["image_id"] for a in objects if not a["iscrowd"]}),
+        frozenset(names[number] for number in {a["category_id"] for a in objects if not a["iscrowd"]}),
+        found.changed,
+        found.notes,
+    )
+
+
+def _mark(file: Path) -> tuple[int, ...]:
+    about = file.stat()
+    return about.st_mtime_ns, about.st_size, about.st_ino, about.st_dev
+
+
+@contextlib.contextmanager
+def _without_collection() -> Iterator[None]:
+    """No search for cycles, of which JSON has none, while millions of lists are made: a third of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

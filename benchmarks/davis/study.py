@@ -1,0 +1,59 @@
+"""One checkpoint under several protocols, or at every layer: settings side by side, never in one column."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.backbones import load_backbone
+from benchmarks.davis.encoder import backbone_encoder, layers_of
+from benchmarks.davis.protocol import PROTOCOLS
+from benchmarks.davis.run import evaluate
+from benchmarks.devices import usable_device
+
+
+def protocol_spread(
+    checkpoint: str | os.PathLike[str],
+    davis_root: str | os.PathLike[str],
+    out: str | os.PathLike[str] | None = None,
+    protocols: Sequence[str] = tuple(PROTOCOLS),
+    device: str = "cpu",
+    **options: Any,
+) -> dict[str, dict[str, Any]]:
+    """Protocol -> what :func:`benchmarks.davis.run.evaluate` gives; label maps in ``out/<protocol>``."""
+    where = usable_device(device)
+    module, card = load_backbone(checkpoint)
+    encoder = backbone_encoder(module.to(where), card)
+    return {
+        name: evaluate(
+            encoder, davis_root, None if out is None else Path(out) / name,
+            protocol=PROTOCOLS[name], device=device, **options,
+        )
+        for name in protocols
+    }  # fmt: skip
+
+
+def layer_study(
+    checkpoint: str | os.PathLike[str],
+    davis_root: str | os.PathLike[str],
+    out: str | os.PathLike[str] | None = None,
+    device: str = "cpu",
+    **options: Any,
+) -> dict[str, Any]:
+    """J&F of every layer: ``{"best": N, "layers": {"1": {"metrics", "run"}, ...}}``; label maps in ``out/layer-NN``.
+
+    The best layer is chosen by the score that is reported, on the sequences that are reported (as PE's tables of the
+    best layer do): it is above what a layer that was chosen elsewhere has, and no row of a table of last layers.
+    Blocks below the last are encoded no further than they stand, each on its own.
+    """
+    where = usable_device(device)
+    module, card = load_backbone(checkpoint)
+    module = module.to(where)
+    found = {}
+    for layer in layers_of(card):
+        folder = None if out is None else Path(out) / f"layer-{layer:02d}"
+        found[layer] = evaluate(backbone_encoder(module, card, layer), davis_root, folder, device=device, **options)
+    best = max(found, key=lambda layer: found[layer]["metrics"]["J&F-Mean"])
+    return {"best": best, "layers": {str(layer): result for layer, result in found.items()}}

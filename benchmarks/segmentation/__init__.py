@@ -1,0 +1,1 @@
+"""Frozen segmentation: one label a pixel from features that nothing trains, under the protocols that papers use."""
