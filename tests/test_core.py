@@ -21,7 +21,7 @@ from benchmarks.core import settings as of_settings
 from benchmarks.core.attribution import Attribution
 from benchmarks.core.command import _facts
 from benchmarks.core.job import read_job
-from benchmarks.core.model import load_model
+from benchmarks.core.model import load_model, name_of
 from benchmarks.core.runner import Entry, Request, expand
 from benchmarks.core.tasks import task_named, tasks
 from benchmarks.engines.identity import resolved_config
@@ -267,6 +267,20 @@ def test_a_corrected_rule_is_not_served_from_an_old_conversion(tmp_path, monkeyp
     resize[0] = SIZE_RESIZE
     monkeypatch.setattr(convert, "rules", lambda: "another")
     assert read_canonical(convert.canonical(source, cache_dir=tmp_path))[1].resize == SIZE_RESIZE
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("runs/a b/dino_s16.pth.tar", "dino_s16"),
+        ("timm:vit_small_patch16_224.dino", "vit_small_patch16_224.dino"),
+        ("hf:facebook/dinov2-base@main", "dinov2-base_main"),
+        ("https://x.org/y/mae.pth#sha256=ab", "mae"),
+        ("folder/", "folder"),
+    ],
+)
+def test_a_checkpoint_that_nobody_named_has_a_name(source, name):
+    assert name_of(source) == name
 
 
 # Whose weights.

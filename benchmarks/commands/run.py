@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.core.command import add_origin_flags, add_run_flags, alone, draw, models, request
 from benchmarks.core.job import Job, recorded
-from benchmarks.core.model import Model
+from benchmarks.core.model import Model, name_of
 from benchmarks.core.result import read_results
 from benchmarks.core.runner import Entry, Request, chosen, expand, listing, run_missing, work
 from benchmarks.core.task import Task
@@ -92,7 +92,7 @@ def _named(entries: Sequence[str]) -> dict[str, str]:
         name, equals, source = entry.partition("=")
         if not equals or any(mark in name for mark in "/:,\\") or Path(entry).exists():
             source = entry
-            name = Path(entry.partition(",")[0]).stem.replace(":", "-").replace(" ", "_")
+            name = name_of(entry.partition(",")[0])
         if not source or not name:
             raise InputError(f"{entry}: give MODEL or NAME=MODEL")
         if name in found:

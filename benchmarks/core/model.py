@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -25,6 +26,9 @@ from benchmarks.checkpoints.convert import canonical
 from benchmarks.core.attribution import Attribution
 from benchmarks.errors import InputError
 from benchmarks.files import sha256_of
+
+#: What files of checkpoints end with.
+SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".pkl", ".tar", ".npz", ".th")
 
 #: Images ``[B, 3, H, W]`` -> patch features ``[B, h, w, D]`` or ``[B, h*w, D]``.
 Features = Callable[[torch.Tensor], torch.Tensor]
@@ -116,6 +120,17 @@ class Model:
         return self
 
 
+def name_of(source: str | os.PathLike[str]) -> str:
+    """What a checkpoint is called where nobody named it: its file's or folder's name, or the last part of its address.
+
+    A name becomes part of file names: letters, digits, dots, dashes and underscores.
+    """
+    last = re.split(r"[/:\\\\]", os.fspath(source).partition("#")[0].rstrip("/"))[-1]
+    while (stem := Path(last)).suffix.lower() in SUFFIXES:
+        last = stem.stem
+    return re.sub(r"[^A-Za-z0-9._-]", "_", last) or "model"
+
+
 def load_model(
     source: str | os.PathLike[str] | nn.Module | Features | Model,
     *,
@@ -148,7 +163,7 @@ def load_model(
                 raise InputError(f"{source} is a checkpoint, whose card says its {given}: leave it out")
         path = canonical(source, heads=heads)
         card = read_canonical(path)[1]
-        return Model(name or Path(source).stem, card, sha256_of(path), path, None, said or Attribution.of_card(card))
+        return Model(name or name_of(source), card, sha256_of(path), path, None, said or Attribution.of_card(card))
     if not callable(source):
         raise InputError(f"a model is a checkpoint, a module or a function, not {type(source).__name__}")
     if patch_size is None or heads is not None:
