@@ -46,7 +46,11 @@ class ViTDet(Family):
     def recognises(self, opened: Opened, taken: Taken) -> bool:
         names = taken.tensors
         more = ("cls_token", "reg_token", "fc_norm.weight")
-        bare = not any(name in names for name in more) and "norm.weight" not in names and is_square((rows_of(taken) or 0) - 1)
+        bare = (
+            not any(name in names for name in more)
+            and "norm.weight" not in names
+            and is_square((rows_of(taken) or 0) - 1)
+        )
         return taken.place.prefix != "" or bare
 
     def facts(self, opened: Opened, taken: Taken) -> Facts:
