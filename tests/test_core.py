@@ -304,6 +304,8 @@ def test_nobody_is_held_against_a_row_by_resemblance():
     assert user.is_of("DINO", 300, "IN-1k")
     assert not dataclasses.replace(user, epochs=100).is_of("DINO", 300, "")
     assert not dataclasses.replace(file, epochs=300, data="shapes").is_of("DINO", 300, "IN-1k")
+    assert dataclasses.replace(file, epochs=300, data="ImageNet-1k").is_of("DINO", 300, "IN-1k")
+    assert not dataclasses.replace(file, epochs=300, data="ImageNet-21k").is_of("DINO", 300, "IN-1k")
     assert Attribution.of_card(load_model(POSITIVE_CONTROL).card) == Attribution()
 
 

@@ -222,6 +222,8 @@ class Card:
     source_revision: str = ""  # of the hub's repository that it came from
     branch: str = ""
     prefix: str = ""
+    epochs: int | None = None  # of pretraining that the weights have behind them, where a training file says it
+    data: str = ""  # of pretraining, where the built-in list says it
     #: fact (for instance "num_heads") -> one of :data:`PROVENANCES`
     provenance: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()

@@ -195,10 +195,23 @@ def _convert(located: Located, opened: Opened, heads: int | None, branch: str | 
         source_sha256=source_digest(opened.files),
         branch=".".join((*path, taken.place.branch)) if path else taken.place.branch,
         prefix=taken.prefix,
+        epochs=_epochs(opened, facts),
+        data=known.data or "" if known is not None else "",
         provenance={n: where for n, where in facts.provenance.items() if n not in ("rope_base", "network")},
         notes=tuple(taken.notes),
     )
     return Converted(tensors, card, make_ledger(opened, chosen, tensors, card))
+
+
+def _epochs(opened: Opened, facts: Facts) -> int | None:
+    """The epochs that a training file counts, in DINO's, iBOT's, MAE's and FLSL's programs under ``epoch``.
+
+    MAE's program stores the number of the last epoch, the others that of the next.
+    """
+    epoch = opened.content.get("epoch") if isinstance(opened.content, dict) else None
+    if facts.provenance.get("method") != "file" or type(epoch) is not int or epoch < 1:
+        return None
+    return epoch + 1 if facts.method == "MAE" else epoch
 
 
 def _believe(known: Known, facts: Facts, taken: Taken, heads: int | None) -> None:

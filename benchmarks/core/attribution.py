@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from benchmarks.errors import InputError
 
 @dataclass(frozen=True)
 class Attribution:
-    """Method, epochs and pretraining data; ``source`` is who says so: ``user``, ``file``, or "" for nobody."""
+    """Method, epochs and pretraining data; ``source`` is who says so: ``user``, ``file``, ``table``, "" for nobody."""
 
     method: str = ""
     epochs: int | None = None
@@ -32,10 +33,11 @@ class Attribution:
 
     @staticmethod
     def of_card(card: Card) -> Attribution:
-        """What the file itself says; nothing where its method is only its layout's."""
-        if card.provenance.get("method") != "file":
+        """What the file itself says, or the built-in list of its address; nothing where its method is its layout's."""
+        source = card.provenance.get("method", "")
+        if source not in ("file", "table"):
             return Attribution()
-        return Attribution(card.method, getattr(card, "epochs", None), getattr(card, "data", "") or "", "file")
+        return Attribution(card.method, card.epochs, card.data, source)
 
     @staticmethod
     def of(record: Mapping[str, Any]) -> Attribution:
@@ -50,9 +52,15 @@ class Attribution:
         """Whether a published row of ``method`` is about such weights.
 
         Facts that the row prints must not differ. Where nobody told an epoch count or the data, the user's naming of
-        the method is enough; a file's own is not.
+        the method is enough; a file's own is not. ImageNet-1k, IN1k and IN-1k are one.
         """
         if not self.method or self.method.lower() != method.lower():
             return False
-        pairs = [(self.epochs, epochs), (self.data.lower(), data.lower())]
+        pairs = [(self.epochs, epochs), (_data_set(self.data), _data_set(data))]
         return all(not row or own == row or (not own and self.source == "user") for own, row in pairs)
+
+
+def _data_set(name: str) -> str:
+    """A data set's name without its spellings."""
+    plain = re.sub(r"[^a-z0-9]", "", name.lower())
+    return re.sub(r"^(?:imagenet|ilsvrc2012|ilsvrc|in)(?=\d|$)", "in", plain).replace("in22k", "in21k") or plain
