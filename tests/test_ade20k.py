@@ -149,7 +149,7 @@ FAULTS = {
     ),
     "broken": (
         lambda root: next((root / "ade20k").rglob("annotations/training/*_00000002.png")).write_bytes(b"no PNG"),
-        "ADE_train_00000002.png does not decode",
+        "ADE_train_00000002.png is not a whole label map",
     ),
     "colours": (
         lambda root: Image.new("RGB", (9, 9)).save(next((root / "ade20k").rglob("annotations/training/*02.png"))),

@@ -105,7 +105,7 @@ def test_faults_of_real_looking_data_are_named(world, tmp_path):
     (tmp_path / "coco/annotations/instances_val2017.json").write_text("{")
     problems = "\n".join(data_check.survey("coco", tmp_path, check=True).problems)
     assert "leaves its" in problems
-    assert "category 99 is not listed" in problems
+    assert "1 annotation of 1 category not listed (99)" in problems
     assert "not valid JSON" in problems
 
 

@@ -140,6 +140,8 @@ def _run_lengths(found: Masks, masks: list[Any], places: list[int], heights: np.
     compressed, texts = [], []
     for i in places:
         size, counts = masks[i].get("size"), masks[i].get("counts")
+        if isinstance(counts, bytes):  # as pycocotools gives them in memory; a JSON file has text
+            counts = counts.decode("ascii", "replace")
         if not isinstance(size, list) or list(map(type, size)) != [int, int] or not isinstance(counts, (list, str)):
             found.unreadable.append(i)
         elif not np.isnan(heights[i]) and size != [heights[i], widths[i]]:

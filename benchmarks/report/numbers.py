@@ -42,11 +42,17 @@ def tables() -> dict[str, paper.Table]:
 
 @functools.cache
 def all_tables() -> tuple[paper.Table, ...]:
-    """Every ``TABLE`` of a module of :mod:`benchmarks.tables`: a benchmark's entry there is all that a report needs."""
+    """Every ``TABLE``, and all of ``TABLES``, of the modules of :mod:`benchmarks.tables`: all that a report needs."""
     names = sorted(module.name for module in pkgutil.iter_modules(benchmarks.tables.__path__))
     modules = [importlib.import_module(f"benchmarks.tables.{name}") for name in names]
-    found = [module.TABLE for module in modules if isinstance(getattr(module, "TABLE", None), paper.Table)]
+    found = [table for module in modules for table in (*_own(module, "TABLE"), *_own(module, "TABLES"))]
     return tuple(sorted(found, key=lambda table: (isinstance(table.number, str), str(table.number))))
+
+
+def _own(module: Any, name: str) -> tuple[paper.Table, ...]:
+    there = getattr(module, name, ())
+    listed = there if isinstance(there, tuple) else (there,)
+    return tuple(table for table in listed if isinstance(table, paper.Table))
 
 
 def flat(value: Any, name: str = "", depth: int = 9) -> Iterator[tuple[str, float | None]]:
