@@ -19,7 +19,7 @@ INSTALLED = .venv/installed
 RUFF = $(shell grep '^ruff==' requirements.txt)
 LINT = .venv-lint/$(subst ==,-,$(RUFF))
 
-.PHONY: setup demo test test-gpu lint regression clean
+.PHONY: setup demo test test-gpu lint types regression clean
 
 setup: $(INSTALLED)
 
@@ -35,6 +35,9 @@ test-gpu: $(INSTALLED)
 
 regression: $(INSTALLED)
 	CUDA_VISIBLE_DEVICES= .venv/bin/python tools/ci_regression.py
+
+types: $(INSTALLED)
+	.venv/bin/mypy
 
 lint: $(LINT)
 	.venv-lint/bin/ruff check .

@@ -247,6 +247,6 @@ def test_own_coco_has_its_own_values(tmp_path):
 def test_the_workflow_runs_the_tests_and_the_regression():
     jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]
     commands = [step.get("run", "") for job in jobs.values() for step in job["steps"]]
-    assert any("make lint test" in command for command in commands)
+    assert any("make lint types test" in command for command in commands)
     assert any("make regression" in command for command in commands)  # tier inference
     assert any("ci_regression.py --tier training" in command for command in commands)
