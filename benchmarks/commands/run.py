@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.core.command import add_origin_flags, add_run_flags, alone, draw, models, request
+from benchmarks.core.command import add_origin_flags, add_run_flags, alone, draw, models, report_failures, request
 from benchmarks.core.job import Job, recorded
 from benchmarks.core.model import Model, name_of
 from benchmarks.core.result import read_results
@@ -31,8 +31,6 @@ def main() -> int:
     args = _parser().parse_args()
     out = Path(args.out)
     judged = models(_named(args.models), args)
-    if any(value for value in (args.method, args.epochs, args.data) if value) and len(judged) != 1:
-        raise InputError("--method, --epochs and --data are for one model: say NAME=PATH,method=... for each")
     plans, skipped = _plans(args, list(judged.values()))
     jobs = [job for _, own, _ in plans for job in own]
     if args.job:
@@ -67,11 +65,7 @@ def main() -> int:
     print(f"records: {out / 'records'}   pictures: {out / 'pictures'}   logs: {out / 'logs'}", file=sys.stderr)
     if args.json:
         write_json(args.json, [result.to_dict() for result in results])
-    for job, error in failures.items():
-        print(f"failed: {job.label}: {error} (log: {out / 'logs' / job.label}.log)", file=sys.stderr)
-    if failures:
-        print(f"{len(failures)} of {len(jobs)} jobs failed; the same command runs them again", file=sys.stderr)
-    return 1 if failures else code
+    return report_failures(failures, jobs, out) or code
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -104,31 +98,45 @@ def _named(entries: Sequence[str]) -> dict[str, str]:
 def _plans(
     args: argparse.Namespace, judged: Sequence[Model]
 ) -> tuple[list[tuple[Request, list[Job], Any]], dict[str, str]]:
-    """For each task its request, jobs and data; and why a task of "all" has none.
+    """For each task its request, jobs and data; and why a task of "all", or a model in it, has none.
 
     A task that was named must run, or nothing does. Of "all" what cannot run is an answer with its reason.
     """
     everything = args.tasks == "all"
     names = [name for name in tasks() if name not in NOT_OF_ALL] if everything else args.tasks.split(",")
-    plans, skipped = [], {}
+    plans: list[tuple[Request, list[Job], Any]] = []
+    skipped: dict[str, str] = {}
     for name in dict.fromkeys(names):
         task: Task[Any, Any] = task_named(name.strip())
         if task.name in NOT_OF_ALL:
             raise InputError(f"{task.name} pretrains its own models: tools/table5.py and table6.py run it")
-        wanted = request(task, [Entry(model.name, model, task.settings(args.scale)) for model in judged], args)
-        try:
-            jobs, data = expand(wanted)
-            task.require(args.scale, args.device) if everything and not args.dry_run else None
-        except InputError as error:
-            if not everything:
-                raise
-            skipped[task.name] = str(error)
-            continue
-        plans.append((wanted, jobs, data))
+        entries = [Entry(model.name, model, task.settings(args.scale)) for model in judged]
+        if everything:
+            reasons = {entry.name: _reason(request(task, [entry], args), args) for entry in entries}
+            entries = [entry for entry in entries if not reasons[entry.name]]
+            given = {name: reason for name, reason in reasons.items() if reason}
+            same = not entries and len(set(given.values())) == 1
+            skipped |= (
+                {task.name: next(iter(given.values()))} if same else {f"{task.name}, {n}": r for n, r in given.items()}
+            )
+        if entries:
+            wanted = request(task, entries, args)
+            plans.append((wanted, *expand(wanted)))
     if not plans:
         _say(skipped)
         raise InputError("none of the tasks can run: the lines above say why")
     return plans, skipped
+
+
+def _reason(wanted: Request, args: argparse.Namespace) -> str | None:
+    """Why a request cannot run here; None where it can."""
+    try:
+        expand(wanted)
+        if not args.dry_run:
+            wanted.task.require(args.scale, args.device)
+    except InputError as error:
+        return str(error)
+    return None
 
 
 def _say(skipped: dict[str, str]) -> None:

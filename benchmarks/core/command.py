@@ -140,3 +140,12 @@ def draw(wanted: Request, jobs: Sequence[Job], data: Any, out: Path) -> str | No
     except Exception as error:  # the scores are there: a picture that cannot be drawn must not hide them
         return f"no pictures: {type(error).__name__}: {' '.join(str(error).split())}"
     return None
+
+
+def report_failures(failures: Mapping[Job, str], jobs: Sequence[Job], out: Path) -> int:
+    """Say what failed; 1 if anything did."""
+    for job, error in failures.items():
+        print(f"failed: {job.label}: {error} (log: {out / 'logs' / job.label}.log)", file=sys.stderr)
+    if failures:
+        print(f"{len(failures)} of {len(jobs)} jobs failed; the same command runs them again", file=sys.stderr)
+    return 1 if failures else 0

@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.core import settings as of_settings
-from benchmarks.core.command import add_origin_flags, add_run_flags, alone, draw, models, named, request
+from benchmarks.core.command import (
+    add_origin_flags,
+    add_run_flags,
+    alone,
+    draw,
+    models,
+    named,
+    report_failures,
+    request,
+)
 from benchmarks.core.job import Job, recorded
 from benchmarks.core.model import Model
 from benchmarks.core.result import Result, read_results
@@ -127,15 +136,6 @@ class TableCommand:
             print(f"note: no engine takes part here: --engine {args.engine} changes nothing", file=sys.stderr)
         if args.seeds != [0] and not self.task.seeded:
             print("note: no chance takes part here: --seeds changes nothing", file=sys.stderr)
-
-
-def report_failures(failures: Mapping[Job, str], jobs: Sequence[Job], out: Path) -> int:
-    """Say what failed; 1 if anything did."""
-    for job, error in failures.items():
-        print(f"failed: {job.label}: {error} (log: {out / 'logs' / job.label}.log)", file=sys.stderr)
-    if failures:
-        print(f"{len(failures)} of {len(jobs)} jobs failed; the same command runs them again", file=sys.stderr)
-    return 1 if failures else 0
 
 
 def _settings(
