@@ -114,11 +114,10 @@ def _plans(
         if everything:
             reasons = {entry.name: _reason(request(task, [entry], args), args) for entry in entries}
             entries = [entry for entry in entries if not reasons[entry.name]]
-            given = {name: reason for name, reason in reasons.items() if reason}
-            same = not entries and len(set(given.values())) == 1
-            skipped |= (
-                {task.name: next(iter(given.values()))} if same else {f"{task.name}, {n}": r for n, r in given.items()}
-            )
+            given = {f"{task.name}, {name}": reason for name, reason in reasons.items() if reason}
+            if not entries and len(set(given.values())) == 1:
+                given = {task.name: next(iter(given.values()))}
+            skipped |= given
         if entries:
             wanted = request(task, entries, args)
             plans.append((wanted, *expand(wanted)))
