@@ -6,6 +6,8 @@ say so. Sizes of the stored pixels, turned by 90 degrees, are refused.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +17,9 @@ from tqdm import tqdm
 
 from benchmarks.coco.dataset import CocoRoot
 from benchmarks.coco.findings import NAMED, count
+from benchmarks.core.data import cache_folder
 from benchmarks.errors import InputError
+from benchmarks.files import write_text
 from benchmarks.images import image_size, orientation, read_rgb
 
 #: Pictures of a split up to which a run decodes all of them before it starts; of larger ones it reads the headers.
@@ -55,16 +59,17 @@ def _faults(
 
 
 #: Data whose pictures fit, as they were then: name, size and time of each file.
-_FIT: set[int] = set()
+_FIT: set[str] = set()
 
 
 def require_pictures(data: CocoRoot, progress: bool = True) -> None:
     """:class:`InputError` unless all pictures fit their annotations. Splits of up to :data:`WHOLE` are decoded.
 
-    Pictures that did not change since are not read again by this process.
+    Pictures that did not change since are not read again, by this process or another.
     """
-    mark = hash(tuple(_marks(data)))
-    if mark in _FIT:
+    mark = hashlib.sha256("".join(f"{one}\n" for one in _marks(data)).encode()).hexdigest()
+    kept = cache_folder() / "pictures" / f"{mark[:20]}.fit"
+    if mark in _FIT or kept.is_file():
         return
     faults = []
     for split, listing in data.listings.items():
@@ -75,6 +80,8 @@ def require_pictures(data: CocoRoot, progress: bool = True) -> None:
             f"{count(len(faults), 'picture')} of {data.path} cannot be used: {'; '.join(faults[:NAMED])}{more}"
         )
     _FIT.add(mark)
+    with contextlib.suppress(OSError, InputError):  # a place that cannot be written costs time, not the result
+        write_text(kept, mark)
 
 
 def _marks(data: CocoRoot) -> Iterator[tuple[object, ...]]:

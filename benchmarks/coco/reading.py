@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import gc
+import hashlib
 import json
 import os
 import time
@@ -14,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.coco.annotations import Annotations, normalise
+from benchmarks.core.data import cache_folder
 from benchmarks.errors import InputError
-from benchmarks.files import require_file
+from benchmarks.files import require_file, write_text
 
 
 @dataclass(frozen=True)
@@ -57,16 +60,50 @@ def read_content(file: str | os.PathLike[str]) -> tuple[Any, bool]:
 
 
 def read_listing(file: Path, training: bool) -> Listing:
-    """What ``file`` lists. A sound file that is still the same is not read again by this process."""
+    """What ``file`` lists. A sound file that is still the same is not read again, by this process or another."""
     key, before = (str(file.resolve()), training), _mark(require_file(file, "COCO annotation file"))
     if key in _READ and _READ[key][0] == before:
         return _READ[key][1]
-    with _without_collection():
-        found = listing_of(read_annotations(file, training))
-    # A file that was written just now can change again without showing it in its time.
-    if not found.changed and time.time_ns() - before[0] > 2_000_000_000 and _mark(file) == before:
-        _READ[key] = (before, found)
+    kept = _kept(key)
+    found = _listing_at(kept, before)
+    if found is None:
+        with _without_collection():
+            found = listing_of(read_annotations(file, training))
+        # A file that was written just now can change again without showing it in its time.
+        if found.changed or time.time_ns() - before[0] <= 2_000_000_000 or _mark(file) != before:
+            return found
+        content = {**dataclasses.asdict(found), "shown": sorted(found.shown)}
+        with contextlib.suppress(OSError, InputError):  # a place that cannot be written costs time, not the result
+            write_text(kept, json.dumps({"mark": before, "listing": content}))
+    _READ[key] = (before, found)
     return found
+
+
+def _kept(key: tuple[str, bool]) -> Path:
+    """Where a listing is kept between processes: by the file, its purpose, and the rules it was read by."""
+    name = hashlib.sha256(f"{key} {_rules()}".encode()).hexdigest()[:20]
+    return cache_folder() / "coco" / f"{name}.json"
+
+
+@functools.cache
+def _rules() -> str:
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _listing_at(path: Path, mark: tuple[int, ...]) -> Listing | None:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        found = content["listing"]
+        if tuple(content["mark"]) != mark:
+            return None
+        pairs = {name: tuple(map(tuple, found[name])) for name in ("sizes", "categories")}
+        plain = {name: tuple(found[name]) for name in ("names", "notes")}
+        return Listing(**{**found, **pairs, **plain, "shown": frozenset(found["shown"])})
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def listing_of(found: Annotations) -> Listing:
