@@ -14,6 +14,7 @@ from benchmarks.errors import InputError
 from benchmarks.images import read_rgb
 from pretrain.config import Config
 from pretrain.data import Batch, normalise
+from pretrain.images import ImageList
 from pretrain.networks import Network
 from pretrain.objective import Losses, Statistics
 from pretrain.places import place_information, retrieval, retrieval_by_place, variance_shares
@@ -92,7 +93,7 @@ def describe(
     return entry, found + (warnings if config.objective.kind == "flsl" else [])
 
 
-def draw(path: Path, work: Step, files: Sequence[Any], side: int, temperature: float, title: str) -> None:
+def draw(path: Path, work: Step, files: ImageList, side: int, temperature: float, title: str) -> None:
     """A picture of what the teacher sees in the same few images of ``files``; broken ones are left out."""
     from pretrain.pictures import write_pictures  # matplotlib takes a second to import
 

@@ -466,7 +466,7 @@ def test_the_command_says_it_in_one_line(config, images, tmp_path):
 def test_every_recipe_is_a_valid_config():
     recipes = sorted((TESTS.parent / "pretrain" / "configs").glob("*.yaml"))
     assert len(recipes) >= 5
-    runs = {"sweep_tables_5_6": 11, "sweep_terms": 10}
+    runs = {"sweep_photos": 26, "sweep_tables_5_6": 11, "sweep_terms": 10}
     for recipe in recipes:
         if recipe.stem.startswith("sweep_"):
             assert len(commands(recipe, [], processes=8)) == runs[recipe.stem]
