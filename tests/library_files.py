@@ -373,7 +373,12 @@ LIBRARIES: dict[str, Library] = {
             "state_dict_ema": t,
             "optimizer": {"state": {}, "param_groups": []},
             "version": 2,
-            "args": argparse.Namespace(model="vit_small_patch16_224", num_classes=1000),
+            "args": argparse.Namespace(
+                model="vit_small_patch16_224",
+                num_classes=1000,
+                img_size=48,
+                model_kwargs={"patch_size": 8, "embed_dim": 24, "depth": 2, "num_heads": 6},
+            ),
         },
         "state_dict_ema",
     ),

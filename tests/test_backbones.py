@@ -49,7 +49,7 @@ def test_a_missing_tensor_is_refused(control, tmp_path):
 def test_a_text_file_is_refused(tmp_path):
     path = tmp_path / "x.safetensors"
     path.write_text("not weights at all")
-    with pytest.raises(InputError, match="is not a safetensors file"):
+    with pytest.raises(InputError, match="is no checkpoint but text"):
         load_backbone(path)
 
 

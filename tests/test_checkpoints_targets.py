@@ -80,7 +80,9 @@ def test_round_trips_are_exact(name, target, suffix, tmp_path):
     ledger = convert(source, out, target=target)
     assert ledger.target == target
     told = "resnet" in name or target in ("mmdet", "mmseg", "hf") or ("dinov3" in name and target != "timm")
-    back = convert_in_memory(out, None if told else 6)
+    named = next((note.split()[-1] for note in ledger.target_notes if "--architecture" in note), None)
+    assert (named is not None) == (name == "no class" and target == "timm")
+    back = convert_in_memory(out, None if told else 6, architecture=named if suffix == ".pth" else None)
     tensors, card = read_canonical(source)
     assert dict(back.tensors).keys() == tensors.keys()
     for key, tensor in tensors.items():

@@ -168,7 +168,10 @@ def _convert(located: Located, opened: Opened, heads: int | None, branch: str | 
         raise InputError(f"{first} and {second} become the same tensor")
     mark = taken.tensors[family.layout.sentinel]
     if mark.ndim != family.layout.axes or not mark.numel():
-        raise InputError(f"{taken.prefix}{family.layout.sentinel} has shape {list(mark.shape)}: the file is damaged")
+        raise InputError(
+            f"{taken.prefix}{family.layout.sentinel} ({family.layout.name}) has shape {list(mark.shape)}, "
+            f"not {family.layout.axes} axes: the file is damaged"
+        )
     family.prepare(within, taken)
     facts = family.facts(within, taken)
     taken.notes += [f"the file names {name}, which runs code when unpickled; it was not run" for name in armed(opened)]

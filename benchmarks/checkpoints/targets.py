@@ -1,8 +1,9 @@
 """Canonical checkpoints written for other programs, by the inverse of the tables that read their files.
 
-``timm``: a flat dict. ``mmdet``, ``mmseg``: ``{'state_dict', 'meta'}`` for the house's backbone (ResNets: for their
-own). ``detectron2``: ``{'model'}`` for its ViTDet or ResNet. ``hf``: a folder for ``from_pretrained``. What a program
-cannot hold is refused; what it does otherwise than the method is said in the notes that come back.
+``timm``: a flat dict, as safetensors with the card in its metadata. ``mmdet``, ``mmseg``: ``{'state_dict', 'meta'}``
+for the house's backbone (ResNets: for their own). ``detectron2``: ``{'model'}`` for its ViTDet or ResNet. ``hf``: a
+folder for ``from_pretrained``. What a program cannot hold is refused; what it does otherwise than the method is said in
+the notes that come back.
 """
 
 from __future__ import annotations
@@ -93,7 +94,17 @@ def for_timm(tensors: Tensors, card: Card) -> tuple[Tensors, list[str]]:
         tensors["cls_token"] = tensors["cls_token"] + table[:, :1]
         tensors["pos_embed"] = table[:, 1:]
         notes.append("the class row of the position table went into cls_token; features stay as they are")
+    if not a.class_token and (a.activation, a.eps, a.mlp, a.qk_norm) == ("gelu", 1e-6, "mlp", False):
+        notes.append(f"timm: a .pth is read back with --architecture {_without_class_token(a)}")
     return spell(PLAIN, tensors), notes
+
+
+def _without_class_token(a: Architecture) -> str:
+    """timm's word on a ViT without class token, of which several have the same names (:mod:`.formats.bare`)."""
+    arguments = {"img_size": a.image_size, "patch_size": a.patch_size, "embed_dim": a.embed_dim, "depth": a.depth}
+    arguments |= {"num_heads": a.num_heads, "mlp_ratio": a.hidden / a.embed_dim, "qkv_bias": a.qkv_bias}
+    arguments |= {"init_values": 1.0 if a.layer_scale else None, "reg_tokens": a.registers}
+    return ",".join(("vit_base_patch16_siglip_gap_224", *(f"{k}={json.dumps(v)}" for k, v in arguments.items())))
 
 
 def for_openmmlab(tensors: Tensors, card: Card) -> tuple[Tensors, list[str]]:
@@ -215,7 +226,7 @@ def _write_file(out: Path, target: str, tensors: Tensors, card: Card) -> None:
     tensors = {name: tensors[name].contiguous() for name in sorted(tensors)}
     if out.suffix == ".safetensors":
         metadata = {"format": "pt"}
-        if target in ("mmdet", "mmseg"):
+        if target in ("mmdet", "mmseg", "timm"):
             metadata[CARD_IN_METADATA] = json.dumps(card.to_dict(), sort_keys=True)
         write_safetensors(out, tensors, metadata)
     elif out.suffix in (".pth", ".pt"):

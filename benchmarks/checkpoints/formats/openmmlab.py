@@ -152,13 +152,16 @@ class HouseInOpenMMLab(Family):
     def _card(opened: Opened) -> Any:
         return facts_of(opened.content.get("meta")).get("card") or _json(opened.metadata.get(CARD_IN_METADATA))
 
-    def facts(self, opened: Opened, taken: Taken) -> Facts:
-        data = self._card(opened)
-        card = Card.from_dict(data, "the card in it")
+    def _of_network(self, card: Card) -> Facts:
         a = card.architecture
         if not isinstance(a, Architecture):
             raise InputError("the card in it is of another network: convert the source again")
-        facts = Facts(card.method, card.licence, card.resize, a.eps, a.num_heads, a.activation, a.image_size)
+        return Facts(card.method, card.licence, card.resize, a.eps, a.num_heads, a.activation, a.image_size)
+
+    def facts(self, opened: Opened, taken: Taken) -> Facts:
+        data = self._card(opened)
+        card = Card.from_dict(data, "the card in it")
+        facts = self._of_network(card)
         facts.mean, facts.std, facts.odd_class_row = card.mean, card.std, True
         facts.provenance["method"] = card.provenance.get("method", "unknown")
         facts.provenance |= dict.fromkeys(

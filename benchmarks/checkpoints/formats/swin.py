@@ -86,7 +86,10 @@ def swin_network(tensors: Tensors, eps: float) -> TimmArchitecture:
         rows, count = tensors.shape(f"layers.{stage}.blocks.0.{TABLE}")
         side = math.isqrt(rows)
         if side**2 != rows or not side % 2:
-            raise InputError(f"a table of {rows} relative positions in stage {stage} is of no square window")
+            raise InputError(
+                f"a Swin whose table of {rows} relative positions in stage {stage} is of no square window: "
+                "the file is damaged"
+            )
         heads.append(count)
         windows.append((side + 1) // 2)
     width, _, patch, _ = tensors.shape("patch_embed.proj.weight")

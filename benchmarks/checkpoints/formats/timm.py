@@ -102,7 +102,7 @@ class TimmOwn(Timm):
 
     kind = "timm"
 
-    def __init__(self, sentinel: str, axes: int = 4) -> None:
+    def __init__(self, sentinel: str, axes: int) -> None:
         self.layout = OwnNames("timm names", (), sentinel, axes)
 
     def recognises(self, opened: Opened, taken: Taken) -> bool:
@@ -200,10 +200,11 @@ def _triple(value: Any) -> tuple[float, float, float] | None:
     return None
 
 
-FAMILIES = (
-    Timm(),
-    TimmOwn("patch_embed.proj.weight"),
-    TimmOwn("embeds.proj.weight", 2),
-    TimmOwn("embeds.proj.weight", 4),
-    TimmOwn("stem.0.weight"),
+#: A tensor by which each class of timm is recognised, and its axes.
+SENTINELS = (
+    ("patch_embed.proj.weight", 4),
+    ("embeds.proj.weight", 2),
+    ("embeds.proj.weight", 4),
+    ("stem.0.weight", 4),
 )
+FAMILIES = (Timm(), *(TimmOwn(*sentinel) for sentinel in SENTINELS))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from benchmarks.errors import InputError
 
@@ -100,7 +101,7 @@ def _fetch(repository: str, file: str, revision: str | None) -> tuple[Path | Non
 
     label = f"hf:{repository}{_at(revision)}"
     try:
-        return Path(hub.hf_hub_download(repository, file, revision=revision)), ""
+        return Path(hub.hf_hub_download(repository, file, revision=revision, tqdm_class=_progress())), ""
     except errors.GatedRepoError as error:
         raise InputError(
             f"{label} is gated: ask for access on its page of the hub, then log in (`hf auth login`, or HF_TOKEN), "
@@ -152,6 +153,19 @@ def _fetch(repository: str, file: str, revision: str | None) -> tuple[Path | Non
         raise InputError(
             f"{label}: {file} did not arrive ({_line(error)}): the same command goes on where it stopped, {LOCAL_WAY}"
         ) from error
+
+
+def _progress() -> type:
+    """The library's bar, also where no terminal is (it then is silent, and a download of gigabytes looks hung)."""
+    from huggingface_hub.utils import tqdm
+
+    class Progress(tqdm):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            if options.get("disable") is None:
+                options["disable"] = False
+            super().__init__(*arguments, **options)
+
+    return Progress
 
 
 def _marker(repository: str, file: str, revision: str | None) -> Path | None:

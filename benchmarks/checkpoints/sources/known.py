@@ -40,9 +40,7 @@ class Known:
         if self.kind == "resnet":
             return f"ResNet-{self.depth}, {self.width} channels"
         heads = f", {self.heads} heads" if self.heads else ""
-        return (
-            f"{self.kind.upper() if self.kind == 'vit' else self.kind} {self.width}x{self.depth}, /{self.patch}{heads}"
-        )
+        return f"{'ViT' if self.kind == 'vit' else self.kind} {self.width}x{self.depth}, /{self.patch}{heads}"
 
 
 @cache
