@@ -221,3 +221,7 @@ def test_the_card_says_all_of_it_again(tmp_path):
     with pytest.raises(InputError, match="timm is the only target"):
         convert(tmp_path / "c.safetensors", tmp_path / "d.pth", target="detectron2")
     convert(tmp_path / "c.safetensors", tmp_path / "t.safetensors", target="timm")
+    back, again = load_backbone(tmp_path / "t.safetensors")  # the card came with it
+    assert again.architecture == card.architecture
+    with torch.inference_mode():
+        assert torch.equal(back.patch_tokens(images), ours.patch_tokens(images))

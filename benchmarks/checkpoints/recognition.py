@@ -11,6 +11,7 @@ import torch
 from benchmarks.checkpoints.container import SHARD_ADVICE, SHARD_MARKS, Opened
 from benchmarks.checkpoints.formats import all_formats
 from benchmarks.checkpoints.formats.family import WRAPPERS, Family, Finder, Place, Refusal, Taken
+from benchmarks.checkpoints.formats.openmmlab import CARD_IN_METADATA
 from benchmarks.checkpoints.inert import Inert
 from benchmarks.checkpoints.timm_networks import is_known, why_unknown
 from benchmarks.errors import InputError
@@ -34,6 +35,8 @@ def refuse(opened: Opened) -> None:
     named = (opened.config or {}).get("architecture")
     if isinstance(named, str):
         return refuse_architecture(named.partition(".")[0])
+    if CARD_IN_METADATA in opened.metadata:
+        return None  # the house's writer says which network it is
     for refusal in all_formats():
         if isinstance(refusal, Refusal) and refusal.recognises(names, opened.config or {}):
             raise InputError(f"this is {refusal.method}, which is not converted: {refusal.reason}")

@@ -101,7 +101,7 @@ def _fetch(repository: str, file: str, revision: str | None) -> tuple[Path | Non
 
     label = f"hf:{repository}{_at(revision)}"
     try:
-        return Path(hub.hf_hub_download(repository, file, revision=revision, tqdm_class=_progress())), ""
+        return Path(hub.hf_hub_download(repository, file, revision=revision, tqdm_class=_progress(file))), ""
     except errors.GatedRepoError as error:
         raise InputError(
             f"{label} is gated: ask for access on its page of the hub, then log in (`hf auth login`, or HF_TOKEN), "
@@ -155,7 +155,7 @@ def _fetch(repository: str, file: str, revision: str | None) -> tuple[Path | Non
         ) from error
 
 
-def _progress() -> type:
+def _progress(file: str) -> type:
     """The library's bar, also where no terminal is (it then is silent, and a download of gigabytes looks hung)."""
     from huggingface_hub.utils import tqdm
 
@@ -163,7 +163,7 @@ def _progress() -> type:
         def __init__(self, *arguments: Any, **options: Any) -> None:
             if options.get("disable") is None:
                 options["disable"] = False
-            super().__init__(*arguments, **options)
+            super().__init__(*arguments, **options | {"desc": file})  # not the address that it came from
 
     return Progress
 
