@@ -17,9 +17,10 @@ SHELL = /bin/bash
 READY = .venv/ready-$(shell cksum < requirements.txt | tr ' ' -)
 INSTALLED = .venv/installed
 RUFF = $(shell grep '^ruff==' requirements.txt)
+MUTATOR = .venv-mutants/cosmic-ray-8.7.0
 LINT = .venv-lint/$(subst ==,-,$(RUFF))
 
-.PHONY: setup demo test test-gpu lint types regression clean
+.PHONY: setup demo test test-gpu lint types mutants regression clean
 
 setup: $(INSTALLED)
 
@@ -42,6 +43,10 @@ types: $(INSTALLED)
 lint: $(LINT)
 	.venv-lint/bin/ruff check .
 	.venv-lint/bin/ruff format --check .
+
+# How many changes of the code the tests notice: minutes to an hour a module; MODULES="pretrain/views.py ..." for some.
+mutants: $(INSTALLED) $(MUTATOR)
+	.venv/bin/python tests/mutation/run.py --mutator .venv-mutants/bin/python $(MODULES)
 
 # The stamp is written last: a half-finished .venv has none and is made anew.
 $(READY):
@@ -67,5 +72,11 @@ $(LINT):
 	$(call install,.venv-lint) $(RUFF)
 	touch $@
 
+$(MUTATOR):
+	rm -rf .venv-mutants
+	$(call new_venv,.venv-mutants)
+	$(call install,.venv-mutants) $(subst cosmic-ray-,cosmic-ray==,$(notdir $@))
+	touch $@
+
 clean:
-	rm -rf .venv .venv-lint build *.egg-info .pytest_cache .ruff_cache
+	rm -rf .venv .venv-lint .venv-mutants build *.egg-info .pytest_cache .ruff_cache
