@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.core.environment import ROOT
 from benchmarks.core.task import Launch
 from benchmarks.errors import InputError
 
@@ -213,6 +214,9 @@ def visible_gpus() -> list[str]:
 def _start(command: Command, environment: Mapping[str, str]) -> tuple[subprocess.Popen[bytes], int, int]:
     """Start ``command``; the process, and twice the length that its log had."""
     command.log.parent.mkdir(parents=True, exist_ok=True)
+    # A folder that happens to be called benchmarks where the command was typed must not be taken for this package.
+    path = os.pathsep.join(filter(None, (str(ROOT), environment.get("PYTHONPATH"))))
+    environment = {**environment, "PYTHONPATH": path}
     with open(command.log, "ab") as log:
         start = log.tell()
         process = subprocess.Popen(
