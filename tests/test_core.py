@@ -91,6 +91,7 @@ def test_a_module_is_known_by_its_weights_and_done_once(world, tmp_path, monkeyp
         (lambda: load_model(mean_colour, patch_size=8, mean=(0.5,)), "mean has 1 values"),
         (lambda: load_model(mean_colour, patch_size=8, epochs=3), "name it as well"),
         (lambda: load_model(POSITIVE_CONTROL, patch_size=8), "whose card says its patch_size"),
+        (lambda: benchmarks.evaluate(load_model(mean_colour, patch_size=8), "davis", "x", "medium"), "paper or mini"),
         (lambda: task_named("davos"), "there is no task davos: .*davis"),
         (
             lambda: benchmarks.evaluate(load_model(mean_colour, patch_size=8), "uavdt", "x", "mini"),

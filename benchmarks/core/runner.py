@@ -29,7 +29,7 @@ from benchmarks.core.launch import (
 )
 from benchmarks.core.model import Model
 from benchmarks.core.result import Result, read_results, seconds_since
-from benchmarks.core.task import Launch, Place, Task
+from benchmarks.core.task import Launch, Place, Task, scale_or_error
 from benchmarks.core.tasks import task_named
 from benchmarks.devices import say_device
 from benchmarks.errors import InputError
@@ -248,7 +248,7 @@ def evaluate(
     the protocol's settings, which makes it another job. Raises :class:`InputError` for what cannot be used.
     """
     found = task_named(task) if isinstance(task, str) else task
-    own = of_settings.change(found.settings(scale), settings or {})
+    own = of_settings.change(found.settings(scale_or_error(scale)), settings or {})
     out = Path(out)
     (job,), _ = expand(Request(found, [Entry(model.name, model, own)], Path(data_root), scale, [seed], device))
     done = recorded(out)

@@ -145,6 +145,3 @@ def scale_or_error(scale: str) -> str:
     if scale not in SCALES:
         raise InputError(f"scale {scale!r}: choose {' or '.join(SCALES)}")
     return scale
-
-
-Tasks = Sequence[Task[Any, Any]]
