@@ -33,8 +33,8 @@ NAMES |= {
     "mmseg": "onedl-mmsegmentation",
 }
 NAMES |= {"faster_coco_eval": "faster-coco-eval", "tensorboard": "tensorboard"}
-#: Of the tests' helpers, of this project, or of nobody's registry.
-OURS = {"tomllib", "benchmarks", "pretrain", "tools", "third_party_configs", "detectron2"}
+#: Of this project, of nobody's registry, or (the mutation tool) of an environment of its own that make mutants builds.
+OURS = {"tomllib", "benchmarks", "pretrain", "tools", "third_party_configs", "detectron2", "cosmic_ray"}
 
 
 def named(lines):
