@@ -29,7 +29,7 @@ demo: $(INSTALLED)
 
 # Without a GPU, also where there is one: the stored values are a CPU's.
 test: $(INSTALLED)
-	CUDA_VISIBLE_DEVICES= .venv/bin/python -m pytest -n 2 --dist loadfile
+	CUDA_VISIBLE_DEVICES= .venv/bin/python -m pytest -n 2 --dist worksteal
 
 test-gpu: $(INSTALLED)
 	.venv/bin/python -m pytest -m gpu
