@@ -24,6 +24,7 @@ from benchmarks.visdrone.rows import (
     OTHERS,
     REGION,
     SCORE,
+    SIZE,
     TRUNCATION,
     read_annotation,
 )
@@ -134,52 +135,71 @@ def read_truth(split: Split, name: str, size: tuple[int, int]) -> np.ndarray:
     return rows
 
 
+def check_split(split: Split) -> dict[str, int]:
+    """Read all of a split; its ``objects``, those of them below a pixel (``thin``), and its ``regions`` and others.
+
+    :class:`InputError` for all faults of its files, and where there is nothing to learn or to find.
+    """
+    found = _truth(split)[1].values()
+    alone = sum(int(left_alone(rows).sum()) for rows in found)
+    objects = [rows[~left_alone(rows)] for rows in found]
+    thin = sum(int(_thin(rows).sum()) for rows in objects)
+    count = sum(map(len, objects))
+    if thin == count:
+        raise InputError(f"{split.folder}: no row of categories 1 to 10 has score 1 and an area: there is no object")
+    return {"objects": count, "thin": thin, "regions": alone}
+
+
 def write_coco(split: Split, target: str | os.PathLike[str]) -> dict[str, int]:
     """Write a split as a COCO annotation file; returns its ``images``, ``annotated`` images, ``objects``, ``regions``.
 
     Every row is an annotation, not clipped. Objects are rows of categories 1 to 10 with score 1; all others (ignored
     regions, "others", objects of score 0) have ``iscrowd`` 1, which is how engines know places to leave alone.
-    ``file_name`` is relative to the split's ``images``. Boxes without area cannot be learnt: they are counted and said.
+    ``file_name`` is relative to the split's ``images``. Boxes below a pixel are not learnt: they are counted and said.
     """
-    sizes = faults_of(split.names, lambda name: image_size(split.images[name]))
-    rows = faults_of(split.names, lambda name: read_truth(split, name, sizes[name]))
+    counted = check_split(split)
+    sizes, truth = _truth(split)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
+    annotated = 0
     for name, path in split.images.items():
         height, width = sizes[name]
         file_name = path.relative_to(split.folder / IMAGES).as_posix()
         images.append({"id": len(images) + 1, "file_name": file_name, "width": width, "height": height})
-        for row in rows[name]:
+        crowd = left_alone(truth[name])
+        annotated += bool((~crowd & ~_thin(truth[name])).any())
+        for row, alone in zip(truth[name], crowd, strict=True):
             box = row[BOX].tolist()
-            crowd = is_left_alone(row)
             annotations.append(
                 {
                     "id": len(annotations) + 1,
                     "image_id": len(images),
-                    "category_id": 1 if crowd else int(row[CATEGORY]),
+                    "category_id": 1 if alone else int(row[CATEGORY]),
                     "bbox": box,
                     "area": box[2] * box[3],
-                    "iscrowd": int(crowd),
+                    "iscrowd": int(alone),
                     "truncation": int(row[TRUNCATION]),
                     "occlusion": int(row[OCCLUSION]),
                 }
             )
-    objects = [annotation for annotation in annotations if not annotation["iscrowd"]]
-    usable = [annotation for annotation in objects if min(annotation["bbox"][2:]) >= 1]
-    if not usable:
-        raise InputError(f"{split.folder}: no object of categories 1 to 10 has score 1 and an area: nothing to learn")
-    if len(usable) < len(objects):
-        say(f"{split.folder}: {len(objects) - len(usable)} of {len(objects)} objects are below a pixel: not learnt")
+    if counted["thin"]:
+        say(f"{split.folder}: {counted['thin']} of {counted['objects']} objects are below a pixel: not learnt")
     categories = [{"id": number, "name": name} for number, name in enumerate(CLASSES, start=1)]
     write_text(target, json.dumps({"images": images, "annotations": annotations, "categories": categories}))
-    return {
-        "images": len(images),
-        "annotated": len({annotation["image_id"] for annotation in usable}),
-        "objects": len(objects),
-        "regions": len(annotations) - len(objects),
-    }
+    counts = {name: counted[name] for name in ("objects", "regions")}
+    return {"images": len(images), "annotated": annotated, **counts}
 
 
-def is_left_alone(row: np.ndarray) -> bool:
-    """Whether a row of an annotation is no object to be found."""
-    return bool(row[SCORE] == 0 or row[CATEGORY] in (REGION, OTHERS))
+def left_alone(rows: np.ndarray) -> np.ndarray:
+    """bool ``[N]``: which rows of an annotation are no objects to be found."""
+    return (rows[:, SCORE] == 0) | np.isin(rows[:, CATEGORY], (REGION, OTHERS))
+
+
+def _thin(rows: np.ndarray) -> np.ndarray:
+    """bool ``[N]``: boxes that mmdet leaves out."""
+    return (rows[:, SIZE] < 1).any(axis=1)
+
+
+def _truth(split: Split) -> tuple[dict[str, tuple[int, int]], dict[str, np.ndarray]]:
+    sizes = faults_of(split.names, lambda name: image_size(split.images[name]))
+    return sizes, faults_of(split.names, lambda name: read_truth(split, name, sizes[name]))
