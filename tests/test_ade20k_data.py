@@ -4,6 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
+from dry_run import dry_run
 from in_process import run_tool
 from PIL import Image
 
@@ -96,6 +97,23 @@ def test_check_and_run_refuse_for_the_same_reason(root, fault):
     with pytest.raises(InputError) as refusal:
         read_as_a_run(root)
     assert said in str(refusal.value)
+
+
+#: What no dry run sees: it reads label maps, and of JPEGs the size.
+ONLY_DECODED = {"a cut image"}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_dry_run_refuses_for_the_same_reason(root, tmp_path_factory, fault):
+    pytest.importorskip("mmseg")
+    change, said = FAULTS[fault]
+    change(root)
+    done = dry_run("ade20k-fpn", root, tmp_path_factory.mktemp("out"))
+    if fault in ONLY_DECODED:
+        assert done.returncode == 0, done.stderr
+    else:
+        assert done.returncode == 2, done.stdout
+        assert said in done.stderr
 
 
 def test_faults_are_counted(root):

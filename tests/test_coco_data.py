@@ -82,6 +82,8 @@ REFUSED = {
     "category ids twice": (lambda d: d["categories"][0].update(id=5), "1 category id there twice"),
     "category names twice": (lambda d: d["categories"][0].update(name="dog"), "1 category name there twice"),
     "category without name": (lambda d: d["categories"][0].pop("name"), "1 category without a name"),
+    "half of a surrogate pair": (lambda d: d["categories"][0].update(name="\ud83d"), "1 category without a name"),
+    "half of a pair in a file name": (images(file_name="\ud83d.png"), "4 images without a usable file_name"),
     "unlisted image": (one(image_id=-5), r"1 annotation of 1 image not listed \(-5\)"),
     "unlisted category": (one(category_id=77), r"1 annotation of 1 category not listed \(77\)"),
     "text and numbers": (one(category_id="5"), "one side writes numbers, the other text"),

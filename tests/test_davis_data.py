@@ -5,6 +5,7 @@ import shutil
 import cv2
 import numpy as np
 import pytest
+from dry_run import dry_run
 from in_process import run_tool
 from PIL import Image
 from test_davis import write_video
@@ -86,6 +87,24 @@ def test_check_and_run_refuse_for_the_same_reason(davis, random, fault):
     with pytest.raises(InputError) as refusal:
         evaluate_checkpoint(random, davis, **SMALL)
     assert said in str(refusal.value)
+
+
+#: What no dry run sees: it opens no frame and no mask but the first.
+ONLY_DECODED = {
+    "a frame of another size", "a cut frame", "a cut mask", "a cut last mask", "an empty frame",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_dry_run_refuses_for_the_same_reason(davis, tmp_path_factory, fault):
+    change, said = FAULTS[fault]
+    change(davis)
+    done = dry_run("davis", davis, tmp_path_factory.mktemp("out"))
+    if fault in ONLY_DECODED:
+        assert done.returncode == 0, done.stderr
+    else:
+        assert done.returncode == 2, done.stdout
+        assert said in done.stderr
 
 
 def strays(root):

@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from dry_run import dry_run
 
 from benchmarks import data_check, shapes
 from benchmarks.errors import InputError
@@ -160,6 +161,23 @@ def test_check_and_run_refuse_for_the_same_reason(spoilt, tmp_path, fault):
     assert any(said in line for line in data_check.survey("uavdt", root, check=True).problems)
     with pytest.raises(InputError, match=said):
         read_as_a_run(root, tmp_path / "test.json")
+
+
+#: What no dry run sees: it opens no frame but each sequence's first.
+ONLY_DECODED = {"a cut frame", "an empty frame", "a frame of another size"}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_dry_run_refuses_for_the_same_reason(spoilt, tmp_path_factory, fault):
+    root, truth = spoilt
+    change, said = FAULTS[fault]
+    change(root / "uavdt/UAV-benchmark-M", truth)
+    done = dry_run("uavdt", root, tmp_path_factory.mktemp("out"))
+    if fault in ONLY_DECODED:
+        assert done.returncode == 0, done.stderr
+    else:
+        assert done.returncode == 2, done.stdout
+        assert said in done.stderr
 
 
 def read_as_a_run(root, target):

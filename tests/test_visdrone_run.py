@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dry_run import dry_run
 
 from benchmarks import data_check, shapes
 from benchmarks.controls import write_random_control
@@ -130,14 +131,10 @@ def test_check_and_run_take_alike(data, text):
 
 
 def test_a_dry_run_refuses_what_the_check_refuses(data, tmp_path):
-    write_random_control(tmp_path / "random.safetensors", seed=0)
-    words = ["-m", "benchmarks", "run", f"random={tmp_path / 'random.safetensors'}", "--tasks", "visdrone-faster-rcnn"]
-    words += ["--scale", "mini", "--data-root", data, "--out", tmp_path / "out", "--dry-run"]
-    done = tool(*words)
+    done = dry_run("visdrone-faster-rcnn", data, tmp_path)
     assert done.returncode == 0, done.stderr
     assert "4 training, 4 validation pictures" in done.stdout
     (data / TEXT).write_text("1,1,9,9,1,4")
-    done = tool(*words)
-    assert "has 6 columns" in done.stdout + done.stderr
+    done = dry_run("visdrone-faster-rcnn", data, tmp_path)
     assert done.returncode == 2, done.stdout
-    assert not (tmp_path / "out").exists()
+    assert "has 6 columns" in done.stderr

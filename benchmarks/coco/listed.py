@@ -72,7 +72,7 @@ def _file_names(images: list[dict[str, Any]], ids: list[Any], findings: Findings
     nameless, completed = [], []
     for image, own in zip(images, ids, strict=True):
         name = image.get("file_name")
-        if type(name) is str and name.strip():
+        if _is_text(name):
             continue
         url = image.get("coco_url")
         parts = unquote(urlsplit(url).path).split("/") if type(url) is str else []
@@ -87,6 +87,11 @@ def _file_names(images: list[dict[str, Any]], ids: list[Any], findings: Findings
     return bool(completed)
 
 
+def _is_text(value: Any) -> bool:
+    """Whether a name can be written: JSON can hold halves of surrogate pairs, which no file or terminal takes."""
+    return type(value) is str and bool(value.strip()) and value.encode("utf-8", "ignore").decode("utf-8") == value
+
+
 def read_categories(content: dict[str, Any], findings: Findings) -> tuple[dict[Any, int], bool]:
     """The categories' own ids and their integers, and whether entries were changed.
 
@@ -94,7 +99,7 @@ def read_categories(content: dict[str, Any], findings: Findings) -> tuple[dict[A
     name.
     """
     categories = content["categories"]
-    nameless = [c.get("id") for c in categories if type(c.get("name")) is not str or not c["name"].strip()]
+    nameless = [c.get("id") for c in categories if not _is_text(c.get("name"))]
     findings.refuse(nameless, "category", "without a name", "give each a name")
     times = Counter(str(c.get("name")) for c in categories)
     if max(times.values()) > 1:

@@ -191,13 +191,18 @@ class Truth:
     void: bool
 
 
-def truth_of(root: Path, name: str, frames: int | None = None) -> Truth:
-    """The ground truth of one sequence (of its first ``frames``); :class:`InputError` where nothing can be scored."""
-    masks = list_masks(root, name)[:frames]
+def require_enough(name: str, masks: Sequence[Path]) -> None:
+    """:class:`InputError` for a sequence with too few masks to score."""
     if len(masks) < FEWEST_MASKS:
         raise InputError(
             f"{name} has {len(masks)} ground-truth mask(s) here: scoring needs at least {FEWEST_MASKS}, leave it out"
         )
+
+
+def truth_of(root: Path, name: str, frames: int | None = None) -> Truth:
+    """The ground truth of one sequence (of its first ``frames``); :class:`InputError` where nothing can be scored."""
+    masks = list_masks(root, name)[:frames]
+    require_enough(name, masks)
     first = require_objects(read_mask(masks[0]), masks[0])
     last = read_mask(masks[-1])  # not scored, but a broken one makes one doubt the rest
     num_objects = int(first[first != VOID].max())

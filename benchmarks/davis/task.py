@@ -17,11 +17,12 @@ from benchmarks.core.model import Model
 from benchmarks.core.settings import option
 from benchmarks.core.task import Launch, Outcome, Place, Plan, Task
 from benchmarks.data_check.davis import TOTALS, VAL_FRAMES
-from benchmarks.davis.dataset import Video, find_root, open_video, read_mask, sequence_names
+from benchmarks.davis.dataset import FEWEST_MASKS, Video, find_root, open_video, read_mask, sequence_names
 from benchmarks.davis.encoder import backbone_encoder
 from benchmarks.davis.pictures import draw_sequence
 from benchmarks.davis.protocol import CRW, DINO, DINOV3_L, DINOV3_M, DINOV3_S, MINI, SIAMMAE, Protocol
 from benchmarks.davis.run import evaluate
+from benchmarks.davis.scoring import require_enough
 from benchmarks.devices import usable_device
 from benchmarks.errors import InputError, say
 
@@ -132,6 +133,9 @@ def open_videos(data_root: str | os.PathLike[str], scale: str) -> Videos:
         shapes.write_world(data_root, "demo", sets=("davis",))
     root = find_root(data_root)
     videos = tuple(open_video(root, name) for name in sequence_names(root))
+    for video in videos:
+        if len(video.frames) >= FEWEST_MASKS:  # shorter ones are left out of the score, and that is said
+            require_enough(video.name, video.masks)
     frames = sum(len(video.frames) for video in videos)
     if scale == "paper" and (len(videos), frames) != (TOTALS["val"], VAL_FRAMES):
         raise InputError(

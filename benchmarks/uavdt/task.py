@@ -14,8 +14,9 @@ from benchmarks.core.task import Launch, Outcome, Place, Plan, Task
 from benchmarks.engines import mmdet as engine
 from benchmarks.engines.identity import resolved_config
 from benchmarks.errors import InputError
+from benchmarks.images import image_size
 from benchmarks.processes import is_first_process
-from benchmarks.uavdt.dataset import UavdtRoot, open_uavdt
+from benchmarks.uavdt.dataset import UavdtRoot, open_uavdt, read_truth
 from benchmarks.uavdt.detector import require_divisible
 from benchmarks.uavdt.evaluation import PROTOCOL, evaluate
 from benchmarks.uavdt.options import SCALES, Options
@@ -99,10 +100,16 @@ class Uavdt(Task[Options, UavdtRoot]):
 
 
 def open_sequences(data_root: str | os.PathLike[str], scale: str) -> UavdtRoot:
-    """All of UAVDT for scale ``paper``; for ``mini`` what is there, or else the shapes world's, written there."""
+    """All of UAVDT for scale ``paper``; for ``mini`` what is there, or else the shapes world's, written there.
+
+    The ground truth is read: a dry run refuses what a run would, but for frames that do not decode.
+    """
     if scale == "mini" and not any((Path(data_root) / name).is_dir() for name in ("uavdt", "UAV-benchmark-M")):
         shapes.write_uavdt(data_root)
-    return open_uavdt(data_root, whole=scale == "paper")
+    data = open_uavdt(data_root, whole=scale == "paper")
+    for name, length in (data.train | data.test).items():
+        read_truth(data.path, name, length, image_size(data.frame(name, 1)))
+    return data
 
 
 TASKS = (Uavdt(),)
