@@ -100,10 +100,12 @@ def read_bgr(path: str | os.PathLike[str]) -> np.ndarray:
 def read_labels(path: str | os.PathLike[str]) -> np.ndarray:
     """A label map, upright: its indices ``[H, W]``, uint8, or uint16 where the file has 16 bits. Nothing is scaled.
 
-    :class:`InputError` for colours in place of indices, and for what :func:`read_rgb` refuses.
+    :class:`InputError` for colours in place of indices, for lossy compression, and for what :func:`read_rgb` refuses.
     """
     with _decoding(path, "label map") as image:
         image.load()
+        if image.format in ("JPEG", "MPO", "JPEG2000"):
+            raise InputError(f"{path} is a {image.format}, whose compression changes labels: give PNGs made anew")
         if image.mode not in ("L", "P", "1") and not _is_16_bit(image):
             raise InputError(f"{path} holds {image.mode} colours, not label indices: give one index a pixel, as a PNG")
         kind = np.uint16 if _is_16_bit(image) else np.uint8

@@ -196,7 +196,30 @@ OWN_FAULTS = {
         "labels are 0..13, and 255 is",
     ),
     "all void": (lambda labels: np.full_like(labels, 255), "every pixel of the training label maps"),
+    "masks of 0 and 255": (
+        lambda labels: np.where(labels > 3, 255, 0).astype(np.uint8),
+        "alone: any network gets that right: if 255 is an object",
+    ),
 }
+
+
+def test_a_class_list_has_lines_alone(world, tmp_path):
+    """What splits a line only for ``str.splitlines`` would shift the names of all labels after it."""
+    names = own(world, tmp_path).classes
+    text = "\r\n".join([f"{names[0]}\u2028\x0cx", *names[1:]])
+    (tmp_path / "classes.txt").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert open_ade20k(tmp_path).classes == (f"{names[0]}\u2028\x0cx", *names[1:])
+
+
+def test_jpegs_are_no_label_maps(world, tmp_path):
+    own(world, tmp_path)
+    for path in tmp_path.glob("masks/*/*.png"):
+        with Image.open(path) as labels:
+            labels.save(path.with_suffix(".jpg"))
+        path.unlink()
+    assert "is a JPEG, whose compression changes labels" in check(tmp_path).stdout
+    with pytest.raises(InputError, match="compression changes labels"):
+        open_ade20k(tmp_path)
 
 
 @pytest.mark.parametrize("fault", OWN_FAULTS)

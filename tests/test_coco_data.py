@@ -229,6 +229,14 @@ def test_a_training_set_without_an_object_to_learn_from_is_refused(folder, fault
     assert "none of its 12 objects trains a detector" in run or "of 12 annotations none is left" in run
 
 
+def test_a_picture_that_is_listed_twice_is_said(folder):
+    spoil(folder, "val", lambda d: d["images"][1].update(file_name=d["images"][0]["file_name"]))
+    assert verdicts(folder) == (None, None)
+    assert any(
+        "1 image with the picture of another: it counts more than once (ids 2)" in n for n in open_coco(folder).notes
+    )
+
+
 def test_a_large_share_that_trains_nothing_is_said(folder):
     spoil(folder, "train", lambda d: [a.update(iscrowd=1) for a in d["annotations"][:4]])
     assert any("4 of 12 objects train no detector (4 crowds)" in note for note in open_coco(folder).notes)

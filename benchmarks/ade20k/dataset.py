@@ -117,11 +117,18 @@ def examine(data: Ade20kRoot) -> tuple[list[str], list[str]]:
                 seen[split][there[there >= data.first_label].astype(int) - data.first_label] = True
         if looks and not seen[split].any() and not problems:
             problems.append(f"every pixel of the {split} label maps is unlabelled: nothing can be learnt or scored")
+        elif split == "training" and seen[split].sum() == 1 < len(data.classes) and not problems:
+            only = data.classes[int(np.flatnonzero(seen[split])[0])]
+            hint = "" if data.first_label else ": if 255 is an object in masks of 0 and 255, write 1, for 255 is void"
+            problems.append(f"the training label maps show the class {only} alone: any network gets that right{hint}")
     return problems, _remarks(data, seen)
 
 
 def _remarks(data: Ade20kRoot, seen: dict[str, np.ndarray]) -> list[str]:
     lines = []
+    nowhere = [data.classes[index] for index in np.flatnonzero(~seen["training"] & ~seen["validation"])]
+    if nowhere:
+        lines.append(f"{len(nowhere)} of {len(data.classes)} classes are in no label map: {', '.join(nowhere[:3])}")
     for split, said in (("training", "are never learnt"), ("validation", "have no score")):
         other = seen["validation" if split == "training" else "training"]
         absent = [data.classes[index] for index in np.flatnonzero(other & ~seen[split])]
@@ -132,7 +139,8 @@ def _remarks(data: Ade20kRoot, seen: dict[str, np.ndarray]) -> list[str]:
 
 def _classes(file: Path) -> tuple[str, ...]:
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
+        # Not splitlines: a form feed or U+2028 within a name would shift all names after it.
+        lines = file.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise InputError(f"{file} is not UTF-8 text ({error.reason}): save it as such, one class a line") from error
     if CLASS_LISTS[file.name]:  # a table with a heading; of synonyms the first counts

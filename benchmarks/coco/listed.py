@@ -84,6 +84,11 @@ def _file_names(images: list[dict[str, Any]], ids: list[Any], findings: Findings
     remedy = "give each image the path of its picture within the split's folder"
     findings.refuse(nameless, "image", "without a usable file_name or coco_url", remedy)
     findings.say(completed, "image", "without file_name: coco_url's is taken")
+    names = [str(image.get("file_name")) for image in images]
+    if len(set(names)) < len(names):
+        firsts = {name: place for place, name in reversed(list(enumerate(names)))}
+        again = [own for place, (own, name) in enumerate(zip(ids, names, strict=True)) if firsts[name] != place]
+        findings.say(again, "image", "with the picture of another: it counts more than once")
     return bool(completed)
 
 

@@ -160,7 +160,7 @@ def _classes(root: Path, pairs: Sequence[Pair]) -> tuple[tuple[str, ...], str]:
             return CAMVID_CLASSES, "CamVid's names of frames"
         return tuple(map(str, range(top + 1))), "the highest label"
     try:
-        names = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
+        names = [line.strip() for line in file.read_text(encoding="utf-8-sig").split("\n")]
     except UnicodeDecodeError as error:
         raise InputError(
             f"{file} is not UTF-8 text ({error.reason}): save it as such, one class name a line"
