@@ -100,6 +100,16 @@ def read_json(path: str | os.PathLike[str], what: str = "JSON file") -> Any:
         raise InputError(f"{path} is not valid JSON ({error}): is this the {what}?") from error
 
 
+def read_lines(path: str | os.PathLike[str], what: str = "list") -> list[str]:
+    """The lines of a text file that are not blank, stripped; :class:`InputError` where it is missing or not UTF-8."""
+    path = require_file(path, what)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text ({error.reason}): save the {what} as such") from error
+    return [line.strip() for line in text.split("\n") if line.strip()]
+
+
 def require_file(path: str | os.PathLike[str], what: str = "file") -> Path:
     """Return ``path`` as a :class:`Path`, or raise :class:`InputError` when it is not a file."""
     path = Path(path)

@@ -71,6 +71,12 @@ FAULTS = {
     "a name that is not there": (
         lambda root: (root / "DAVIS/ImageSets/2017/val.txt").write_text("square\ncircle\n"), "circle",
     ),
+    "a path in the list": (
+        lambda root: (root / "DAVIS/ImageSets/2017/val.txt").write_text("square\nsquare/\n"), "not paths (1 such)",
+    ),
+    "a list in UTF-16": (
+        lambda root: (root / "DAVIS/ImageSets/2017/val.txt").write_text("square", encoding="utf-16"), "is not UTF-8",
+    ),
     "two frames of one name": (
         lambda root: shutil.copy(masks_of(root)[0], masks_of(root, "JPEGImages")[0].with_suffix(".png")), "share the",
     ),

@@ -231,6 +231,7 @@ def test_the_command_writes_what_it_prints(case):
 FAULTS = {
     "a file is missing": ("found/a_1.txt", None, "lacks 1 of 2 files, such as a_1"),
     "no number": ("found/a_1.txt", "4,5,20,x,0.9,4,-1,-1", "'x' in column 4 is no number"),
+    "commas alone": ("found/a_1.txt", ",,\n", "columns"),
     "too few columns": ("found/a_1.txt", "4,5,20,10,0.9", "has 5 columns"),
     "NaN": ("found/b_2.txt", "4,5,20,10,nan,4,-1,-1", "not finite"),
     "negative size": ("found/a_1.txt", "4,5,-20,10,0.9,4", "negative width or height"),

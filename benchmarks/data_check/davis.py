@@ -10,6 +10,7 @@ from benchmarks.data_check.report import Report
 from benchmarks.davis.dataset import FEWEST_MASKS, Video, find_root, open_video, read_frame, read_mask, sequence_names
 from benchmarks.davis.scoring import truth_of
 from benchmarks.errors import InputError
+from benchmarks.files import read_lines
 from benchmarks.images import read_all
 from benchmarks.listing import list_folders
 
@@ -38,7 +39,7 @@ def survey(folder: Path, check: bool) -> Report:
         return report
     training = root / "ImageSets" / "2017" / "train.txt"
     if training.is_file():
-        report.count("train sequences", len(training.read_text(encoding="utf-8-sig").split()), TOTALS["train"])
+        report.count("train sequences", len(read_lines(training)), TOTALS["train"])
     report.count("val sequences", len(names), TOTALS["val"])
     videos = []
     for name in names:

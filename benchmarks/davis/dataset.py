@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks.davis.films import SUFFIXES, film_frames, film_of, read_film_frame
 from benchmarks.errors import InputError
-from benchmarks.files import require_file, require_folder
+from benchmarks.files import read_lines, require_folder
 from benchmarks.images import image_size, read_bgr, read_labels
 from benchmarks.listing import by_stem, list_files, list_folders, list_images, stem_of
 
@@ -68,12 +68,15 @@ def sequence_names(root: Path, asked: Sequence[str] | None = None, subset: str =
     elif masks.name != RESOLUTION and not (root / "ImageSets").is_dir():
         names, source = list_folders(masks), str(masks)
     else:
-        listing = require_file(root / "ImageSets" / "2017" / f"{subset}.txt", "list of DAVIS sequences")
-        names, source = listing.read_text(encoding="utf-8-sig").split(), str(listing)
+        listing = root / "ImageSets" / "2017" / f"{subset}.txt"
+        names, source = read_lines(listing, "list of DAVIS sequences"), str(listing)
     if not names:
         raise InputError(f"{source} is empty: name at least one sequence")
     if len(set(names)) < len(names):
         raise InputError(f"{source} names a sequence twice: {' '.join(names)}")
+    paths = [name for name in names if "/" in name or name in (".", "..")]
+    if paths:  # "a/" beside "a" would count twice
+        raise InputError(f"{source} has {paths[0]!r}: give names of folders, not paths ({len(paths)} such)")
     for name in names:
         if not (masks / name).is_dir():
             there = list_folders(masks)

@@ -50,7 +50,7 @@ def read_numbers(path: str | os.PathLike[str], columns: int, what: str) -> tuple
         text = path.read_bytes().removeprefix(b"\xef\xbb\xbf").decode("ascii")
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is no text file of numbers (byte {error.start} is not ASCII)") from error
-    text = re.sub(r",[ \t]*(?=\r?$)", "", text, flags=re.MULTILINE)
+    text = re.sub(r"(?<=[0-9.]),[ \t]*(?=\r?$)", "", text, flags=re.MULTILINE)
     if not text.strip():
         return np.empty((0, columns)), text
     delimiter = "," if "," in text else None
