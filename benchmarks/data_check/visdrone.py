@@ -9,7 +9,7 @@ from benchmarks.errors import InputError
 from benchmarks.images import read_all, read_rgb
 from benchmarks.visdrone.dataset import TOTAL, YEARS, Split, check_split, open_split, read_truth, split_folder
 
-MARKS = tuple(f"VisDrone{year}-DET-{split}" for year in YEARS for split in TOTAL)
+MARKS = (*(f"VisDrone{year}-DET-{split}" for year in YEARS for split in TOTAL), *TOTAL)
 WHERE = "https://github.com/VisDrone/VisDrone-Dataset"
 
 

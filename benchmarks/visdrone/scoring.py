@@ -77,7 +77,7 @@ def score(pictures: Sequence[Picture]) -> dict[str, Any]:
                 if most == MOST_DETECTIONS[-1]:
                     precision[index, step] = curve.ap
     there = np.flatnonzero(shown)
-    found = {
+    found: dict[str, Any] = {
         "AP": _mean(precision, shown),
         "AP50": _mean(precision[:, :1], shown),
         "AP75": _mean(precision[:, 5:6], shown),
