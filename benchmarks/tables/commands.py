@@ -26,8 +26,9 @@ def command(name: str) -> TableCommand:
 
 _DOC_OTHERS = """{}: your checkpoints beside what others published.
 
-A checkpoint is held against a row only if its method, network, pretraining data and epochs are the row's, by its file or
-on your word (NAME=PATH,method=...,data=...,epochs=...); any other stands below the rows. Scale mini says nothing about them.
+A checkpoint is held against a row only if its method, network, pretraining data and epochs are the row's, by its file
+or on your word (NAME=PATH,method=...,data=...,epochs=...); any other stands below the rows. Scale mini says nothing
+about them.
 """
 
 _DOC_1 = """Table 1 of the paper: Mask R-CNN FPN on COCO for your checkpoints, beside the paper's numbers.
