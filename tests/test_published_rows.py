@@ -1,5 +1,6 @@
 """Rows that others published: each is reached by its own weights under its own protocol, and no column mixes any."""
 
+import functools
 import re
 
 import pytest
@@ -19,7 +20,13 @@ SIZES = {"Ti": (192, 12), "S": (384, 12), "B": (768, 12), "L": (1024, 24), "H": 
 DATA_SETS = ("ade20k", "cityscapes", "voc", "camvid")
 
 
+@functools.cache
 def protocols():
+    """:func:`_protocols`, once."""
+    return tuple(_protocols())
+
+
+def _protocols():
     """Benchmark, task, protocol and run of every protocol that the suite has, with variants that bear another name."""
     for task in tasks().values():
         if task.benchmark == "davis":
