@@ -59,7 +59,7 @@ def main() -> int:
 
 
 def run_seed(seed: int, out: Path, arguments: argparse.Namespace) -> list[Result]:
-    """World, FLSL (run and shipped), both controls, three benchmarks and the pictures for one seed, under ``out/seed<N>``."""
+    """World, FLSL as run and as shipped, both controls, benchmarks and pictures for one seed, under ``out/seed<N>``."""
     folder = out / f"seed{seed}"
     root = Path(arguments.data_root) if arguments.data_root else folder / "world"
     if not arguments.data_root:
