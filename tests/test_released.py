@@ -107,8 +107,9 @@ def test_detectron2s_names_window_and_image_come_from_the_file(tmp_path):
         "heads": (6, "user"), "window": (7, "file"), "image_size": (160, "file"),
     }  # fmt: skip
     assert read.card.architecture.position_prefix_rows == 1
-    model = rebuilt(read, tmp_path, {"model.neck.in_channels": 48, "model.neck.patch": 16, "model.roi_head.bbox_head.num_classes": 8,
-                                     "model.roi_head.mask_head.num_classes": 8})  # fmt: skip
+    changes = {"model.neck.in_channels": 48, "model.neck.patch": 16}
+    changes |= {f"model.roi_head.{head}_head.num_classes": 8 for head in ("bbox", "mask")}
+    model = rebuilt(read, tmp_path, changes)
     held = model.state_dict()
     assert len(held) == len(state)
     assert torch.equal(
