@@ -92,7 +92,7 @@ def selfpatch_segmenter(classes=14, grid=32):
     return _tensors(shapes | _pair("decode_head.conv_seg", classes, CHANNELS, 1, 1))
 
 
-def vitdet(classes=CLASSES, patch=8, grid=14, window=7, side=20):
+def vitdet(classes=CLASSES, patch=16, grid=14, window=7, side=10, anchors=1):
     """A state dict of detectron2's ViTDet with Mask R-CNN."""
     net = "backbone.net"
     shapes = {f"{net}.pos_embed": (1, grid**2 + 1, WIDTH), **_pair(f"{net}.patch_embed.proj", WIDTH, 3, patch, patch)}
@@ -107,9 +107,12 @@ def vitdet(classes=CLASSES, patch=8, grid=14, window=7, side=20):
     def normed(name, out, into, size):
         return {f"{name}.weight": (out, into, size, size), **_pair(f"{name}.norm", out)}
 
-    # Patch 8: one transposed convolution, none, max pooling by 2 and by 4.
+    # Two transposed convolutions with a norm between them, one, none, and max pooling.
     shapes |= {"backbone.simfp_2.0.weight": (WIDTH, half, 2, 2), "backbone.simfp_2.0.bias": (half,)}
-    for stage, first, width in ((2, 1, half), (3, 0, WIDTH), (4, 1, WIDTH), (5, 1, WIDTH)):
+    shapes |= {**_pair("backbone.simfp_2.1", half), "backbone.simfp_2.3.weight": (half, half // 2, 2, 2)}
+    shapes |= {"backbone.simfp_2.3.bias": (half // 2,), "backbone.simfp_3.0.bias": (half,)}
+    shapes |= {"backbone.simfp_3.0.weight": (WIDTH, half, 2, 2)}
+    for stage, first, width in ((2, 4, half // 2), (3, 1, half), (4, 0, WIDTH), (5, 1, WIDTH)):
         shapes |= normed(f"backbone.simfp_{stage}.{first}", CHANNELS, width, 1)
         shapes |= normed(f"backbone.simfp_{stage}.{first + 1}", CHANNELS, CHANNELS, 3)
     rpn, box, mask = "proposal_generator.rpn_head", "roi_heads.box_head", "roi_heads.mask_head"
@@ -117,8 +120,8 @@ def vitdet(classes=CLASSES, patch=8, grid=14, window=7, side=20):
         shapes |= _pair(f"{rpn}.conv.conv{i}", CHANNELS, CHANNELS, 3, 3)
         shapes |= normed(f"{mask}.mask_fcn{i + 1}", CHANNELS, CHANNELS, 3)
     shapes |= {
-        **_pair(f"{rpn}.objectness_logits", 1, CHANNELS, 1, 1),
-        **_pair(f"{rpn}.anchor_deltas", 4, CHANNELS, 1, 1),
+        **_pair(f"{rpn}.objectness_logits", anchors, CHANNELS, 1, 1),
+        **_pair(f"{rpn}.anchor_deltas", 4 * anchors, CHANNELS, 1, 1),
     }
     for i in range(4):
         shapes |= normed(f"{box}.conv{i + 1}", CHANNELS, CHANNELS, 3)

@@ -107,15 +107,16 @@ def test_detectron2s_names_window_and_image_come_from_the_file(tmp_path):
         "heads": (6, "user"), "window": (7, "file"), "image_size": (160, "file"),
     }  # fmt: skip
     assert read.card.architecture.position_prefix_rows == 1
-    model = rebuilt(read, tmp_path, {"model.neck.in_channels": 48, "model.roi_head.bbox_head.num_classes": 8,
-                                     "model.roi_head.mask_head.num_classes": 8})  # fmt: skip
+    changes = {"model.neck.in_channels": 48, "model.neck.patch": 16}
+    changes |= {f"model.roi_head.{head}_head.num_classes": 8 for head in ("bbox", "mask")}
+    model = rebuilt(read, tmp_path, changes)
     held = model.state_dict()
     assert len(held) == len(state)
     assert torch.equal(
         held["roi_head.bbox_head.shared_convs.2.ln.weight"], state["roi_heads.box_head.conv3.norm.weight"]
     )
     assert torch.equal(held["backbone.vit.blocks.5.attn.rel_pos_h"], state["backbone.net.blocks.5.attn.rel_pos_h"])
-    state["backbone.net.blocks.3.attn.rel_pos_h"] = torch.zeros(39, 8)
+    state["backbone.net.blocks.3.attn.rel_pos_h"] = torch.zeros(19, 8)
     with pytest.raises(InputError, match="not those of a ViTDet of 12 blocks"):
         understand(open_finetuned(saved(tmp_path / "odd.pth", state)), 6)
 
@@ -167,7 +168,7 @@ def test_a_segmenter_and_a_vitdet_are_scored(world, small, tmp_path):
     done = run_tool("score_detector.py", tmp_path / "vitdet.pkl", *words, "--same-classes")
     assert done.returncode == 0, done.stderr
     assert "window: 7 (says the file)" in done.stdout
-    assert "ViT-48x12/8" in done.stdout
+    assert "ViT-48x12/16" in done.stdout
 
 
 def test_a_file_that_does_not_fit_is_one_line_with_all_its_faults(world, small, tmp_path):
@@ -238,7 +239,9 @@ def test_what_published_files_do_not_say_is_their_programs():
     assert heads == {"mask-rcnn-fpn": {384: 8}, "semantic-fpn": {384: 6}, "vitdet": {768: 12, 1024: 16, 1280: 16}}
 
 
-@pytest.mark.parametrize(("table", "row"), [(t, r) for t in released.TABLES for r in t.rows], ids=str)
+@pytest.mark.parametrize(
+    ("table", "row"), [(t, r) for t in released.TABLES for r in t.rows], ids=lambda value: getattr(value, "stem", "")
+)
 def test_a_published_files_row_is_reached_by_its_own_detector_alone(table, row):
     size = {"ViT-S/16": (384, 12), "ViT-B/16": (768, 12), "ViT-L/16": (1024, 24), "ViT-H/16": (1280, 32)}[row.backbone]
     metrics = {column.keys[0]: 1.0 for column in table.columns}
