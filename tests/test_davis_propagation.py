@@ -141,6 +141,16 @@ def test_every_protocol_equals_its_dense_formula(name, seed, alike):
     assert torch.allclose(ours, dense(target, features, labels, protocol), atol=2e-6)
 
 
+@pytest.mark.parametrize("name", ["crw", "siammae"])
+@pytest.mark.parametrize("context", [1, 3])
+def test_a_context_that_is_not_filled_up_equals_its_dense_formula(name, context):
+    """The second frame of a video then has the first alone, and it is looked at everywhere."""
+    protocol = dataclasses.replace(PROTOCOLS[name], padded_context=False, radius=4)
+    target, features, labels = random_case(0, 9, 21, context)
+    ours = propagate_labels(target, features, labels, protocol)
+    assert torch.allclose(ours, dense(target, features, labels, protocol), atol=2e-6)
+
+
 def numbers_of_threads():
     """What torch uses in this thread and in one that begins now."""
     found = [torch.get_num_threads()]

@@ -20,7 +20,7 @@ def record(name, seed, value, scale="paper", method="DINO", job="", study="", in
     between = {"values": {"J&F-Mean": interval}} if interval else {}
     return result(
         "davis", metrics, method, data="IN-1k", name=name, seed=seed, scale=scale, job=job, study=study,
-        interval=between, patch=patch,
+        interval=between, patch=patch, protocol="davis2017-480p",
     )  # fmt: skip
 
 
@@ -113,6 +113,7 @@ def test_every_row_can_be_reached_and_by_its_own_weights_alone(table, row):
             place = place.setdefault(key, {})
         place[column.keys[-1]] = 0.5
     common = {"method": row.method, "epochs": row.epochs, "data": row.data, "run": {"recipe": "released"}}
+    common["protocol"] = "davis2017-480p"
     if size in sizes:
         width, depth = sizes[size]
         common |= {"width": width, "depth": depth, "patch": int(patch)}

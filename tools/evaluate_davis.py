@@ -9,6 +9,7 @@ from benchmarks.davis.protocol import PROTOCOLS, chosen_protocols
 from benchmarks.davis.scoring import evaluate
 from benchmarks.errors import InputError, command_parser, run_command
 from benchmarks.files import write_json
+from benchmarks.tables.spread import in_words
 
 
 def main() -> None:
@@ -43,6 +44,8 @@ def main() -> None:
     if args.protocol == "all":
         for name, found in scores.items():
             print(f"{name:9} J&F {found['J&F-Mean']:.4f}  J {found['J-Mean']:.4f}  F {found['F-Mean']:.4f}")
+        if len(scores) > 1:
+            print(in_words(args.predictions, {name: 100 * found["J&F-Mean"] for name, found in scores.items()}))
     else:
         _show(*scores.values())
     if args.json:

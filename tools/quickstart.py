@@ -1,7 +1,5 @@
 """From nothing to a table: make the miniature world, pretrain FLSL on it, judge it between two controls.
 
-Beside that run of two minutes stands FLSL of photographs, 16 minutes of one core, whose weights are shipped.
-
 With --data-root the same runs on real data in the data sets' own layouts (imagenet/, davis/, coco/ below it).
 """
 
@@ -16,7 +14,7 @@ from pathlib import Path
 from benchmarks import shapes
 from benchmarks.checkpoints.convert import convert
 from benchmarks.coco.dataset import CocoRoot
-from benchmarks.controls import FLSL_PHOTOS, POSITIVE_CONTROL, write_random_control
+from benchmarks.controls import POSITIVE_CONTROL, write_random_control
 from benchmarks.core.model import load_model
 from benchmarks.core.result import Result
 from benchmarks.engines.mmdet import require_mmdet
@@ -33,9 +31,7 @@ def main() -> int:
     parser = command_parser(__doc__, "python tools/quickstart.py --out runs/demo")
     parser.add_argument("--out", default="runs/demo", help="everything goes there (default: %(default)s)")
     parser.add_argument("--data-root", help="folder with coco/, davis/ and imagenet/; default: the miniature world")
-    parser.add_argument(
-        "--epochs", type=int, default=40, help="of FLSL; 0: judge the shipped weights and controls alone (default: 40)"
-    )
+    parser.add_argument("--epochs", type=int, default=40, help="of FLSL; 0: judge the controls alone (default: 40)")
     parser.add_argument("--detector-steps", type=int, default=Effort.detector_steps, help="default: %(default)s")
     parser.add_argument("--scale", choices=tuple(shapes.WORLD_SCALES), default="demo", help="size of the world")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of the world, the networks and the runs")
@@ -45,7 +41,6 @@ def main() -> int:
         raise InputError("--epochs and --seeds must be 0 or more, --detector-steps 1 or more")
     began, out = time.monotonic(), Path(arguments.out)
     require_file(POSITIVE_CONTROL, "positive control")
-    require_file(FLSL_PHOTOS, "FLSL of photographs")
     require_mmdet()
     results: list[Result] = []
     for seed in dict.fromkeys(arguments.seeds):
@@ -59,7 +54,7 @@ def main() -> int:
 
 
 def run_seed(seed: int, out: Path, arguments: argparse.Namespace) -> list[Result]:
-    """World, FLSL (run and shipped), both controls, three benchmarks and the pictures for one seed, under ``out/seed<N>``."""
+    """World, FLSL, both controls, three benchmarks and the pictures for one seed, under ``out/seed<N>``."""
     folder = out / f"seed{seed}"
     root = Path(arguments.data_root) if arguments.data_root else folder / "world"
     if not arguments.data_root:
@@ -72,7 +67,7 @@ def run_seed(seed: int, out: Path, arguments: argparse.Namespace) -> list[Result
         flsl = folder / "checkpoints" / "flsl.safetensors"
         convert(pretrain(coco, seed, folder / "flsl", arguments.epochs), flsl)
         models.append(load_model(flsl, name="flsl"))
-    models += [load_model(FLSL_PHOTOS, name="flsl-photos"), load_model(POSITIVE_CONTROL, name="supervised")]
+    models.append(load_model(POSITIVE_CONTROL, name="supervised"))
     results = judge(models, root, out, Effort(detector_steps=arguments.detector_steps), seed)
     draw(results, models, root, out, folder / "pictures")
     return results

@@ -107,12 +107,24 @@ def run(
 
 def _changes(data: Ade20kRoot, out: Path, options: Options, devices: int) -> dict[str, Any]:
     """Config keys for the data, its classes and the schedule: poly of power 1 to 0, warm-up from 1e-6."""
-    changes: dict[str, Any] = {
-        "model.decode_head.num_classes": len(data.classes),
-        "test_evaluator.output_dir": str(out / "predictions"),
+    changes = data_changes(data, out) | {
         "train_dataloader.batch_size": options.batch // devices,
         "train_cfg.max_iters": options.iterations,
         "optim_wrapper.optimizer.lr": options.learning_rate,
+    }
+    end = options.iterations
+    warm_up = min(1500, end // 10)
+    poly = {"type": "PolyLR", "power": 1.0, "eta_min": 0.0, "by_epoch": False, "begin": warm_up, "end": end}
+    warming = {"type": "LinearLR", "start_factor": 1e-6, "by_epoch": False, "begin": 0, "end": warm_up}
+    changes["param_scheduler"] = [warming, poly] if warm_up else [poly]
+    return changes
+
+
+def data_changes(data: Ade20kRoot, out: Path) -> dict[str, Any]:
+    """Config keys that point a config to a data set and its own classes; predictions go to ``out/predictions``."""
+    changes: dict[str, Any] = {
+        "model.decode_head.num_classes": len(data.classes),
+        "test_evaluator.output_dir": str(out / "predictions"),
     }
     for loader in SPLIT_OF:
         changes[f"{loader}.dataset.type"] = "PairedImages"
@@ -120,11 +132,6 @@ def _changes(data: Ade20kRoot, out: Path, options: Options, devices: int) -> dic
         changes[f"{loader}.dataset.data_root"] = str(data.path)
         changes[f"{loader}.dataset.metainfo"] = {"classes": list(data.classes)}
         changes[f"{loader}.dataset.reduce_zero_label"] = bool(data.first_label)
-    end = options.iterations
-    warm_up = min(1500, end // 10)
-    poly = {"type": "PolyLR", "power": 1.0, "eta_min": 0.0, "by_epoch": False, "begin": warm_up, "end": end}
-    warming = {"type": "LinearLR", "start_factor": 1e-6, "by_epoch": False, "begin": 0, "end": warm_up}
-    changes["param_scheduler"] = [warming, poly] if warm_up else [poly]
     return changes
 
 

@@ -131,6 +131,16 @@ def open_coco(root: str | os.PathLike[str]) -> CocoRoot:
     )
 
 
+def open_validation(root: str | os.PathLike[str]) -> CocoRoot:
+    """The validation split alone, for what is scored and not trained; errors as :func:`open_coco`'s."""
+    path = find_coco(root)
+    listing, again = _open_split(path, "val")
+    notes = tuple(f"val2017: {note}" for note in listing.notes)
+    classes = tuple(name for _, name in listing.categories)
+    rewritten = {"val": again} if again else {}
+    return CocoRoot(path, classes, 0, len(listing.names), 0, notes, rewritten, {"val": listing})
+
+
 def _file(path: Path, split: str) -> Path:
     return path / "annotations" / f"instances_{split}2017.json"
 

@@ -133,6 +133,10 @@ def propagate_labels(
 
     def similarities(left: int) -> Iterator[tuple[slice, slice, torch.Tensor, torch.Tensor]]:
         """Of each tile of a column: rows, columns, similarities ``[queries, keys]``, the keys' rows of the table."""
+        if everywhere is not None and not windowed:  # the second frame, where nothing fills up its context
+            columns = slice(left, min(left + tile[1], width))
+            yield slice(0, height), columns, target[:, columns].flatten(0, 1) @ everywhere.T, places[0].flatten()
+            return
         for rows, columns, near_rows, near_columns, keys in _tiles(
             windowed, left, reach, tile, (scratch << 20) // threads
         ):

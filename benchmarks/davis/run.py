@@ -133,24 +133,17 @@ def propagate(
 
 
 def evaluate(
-    encoder: Encoder,
-    davis_root: str | os.PathLike[str],
-    out: str | os.PathLike[str] | None = None,
-    sequences: Sequence[str] | None = None,
-    frames: int | None = None,
-    protocol: Protocol = DINO,
-    device: str | torch.device = "cpu",
-    progress: bool = True,
-    **options: Any,
+    encoder: Encoder, davis_root: str | os.PathLike[str], out: str | os.PathLike[str] | None = None, **options: Any
 ) -> dict[str, Any]:
-    """Propagate and score; arguments as :func:`propagate`.
+    """Propagate and score; ``options`` are those of :func:`propagate`.
 
     Returns ``{"metrics": ..., "run": ...}``: what :func:`benchmarks.davis.scoring.evaluate` gives, and the facts of
     the run. With ``out`` the label maps are left there, else they never touch the disk.
     """
-    kept, facts = propagate(encoder, davis_root, out, sequences, frames, protocol, device, progress, **options)
-    metrics = score(davis_root, kept if out is None else out, list(facts["sequences"]), frames, progress)
-    return {"metrics": metrics, "run": facts}
+    kept, facts = propagate(encoder, davis_root, out, **options)
+    maps = kept if out is None else out
+    sequences, frames, progress = list(facts["sequences"]), options.get("frames"), options.get("progress", True)
+    return {"metrics": score(davis_root, maps, sequences, frames, progress), "run": facts}
 
 
 def checkpoint_encoder(

@@ -114,8 +114,9 @@ class Davis(Task[Settings, Videos]):
         device = usable_device(place.device)
         encoder = backbone_encoder(model.module.to(device), model.card)
         found = evaluate(
-            encoder, data.root, place.folder, names, settings.frames, settings.protocol, str(device), place.progress
-        )
+            encoder, data.root, place.folder, sequences=names, frames=settings.frames, protocol=settings.protocol,
+            device=str(device), progress=place.progress,
+        )  # fmt: skip
         return Outcome(found["metrics"], found["run"], interval(found["metrics"]))
 
     def draw(self, data: Videos, settings: Settings, runs: Mapping[str, Path], pictures: Path) -> None:

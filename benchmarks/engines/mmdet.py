@@ -25,6 +25,7 @@ from benchmarks.errors import InputError
 
 __all__ = [
     "LAUNCHERS",
+    "coco_classes",
     "detect",
     "device_name",
     "read_config",
@@ -43,6 +44,14 @@ def require_mmdet() -> None:
         import mmdet  # noqa: F401
     except ImportError as error:
         raise InputError(f"mmdet cannot be used ({error}): pip install -r requirements.txt") from error
+
+
+def coco_classes() -> tuple[str, ...]:
+    """COCO's 80 categories in the order in which mmdet and detectron2 number them."""
+    require_mmdet()
+    from mmdet.datasets import CocoDataset
+
+    return tuple(CocoDataset.METAINFO["classes"])
 
 
 def schedule_changes(schedule: Schedule) -> dict[str, Any]:

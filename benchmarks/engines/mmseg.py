@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmarks.engines.mmengine_run import device_name, read_config, test, train
 from benchmarks.errors import InputError
 
-__all__ = ["ade20k_palette", "device_name", "read_config", "require_mmseg", "test", "train"]
+__all__ = ["ade20k_classes", "ade20k_palette", "device_name", "read_config", "require_mmseg", "test", "train"]
 
 
 def require_mmseg() -> None:
@@ -15,6 +15,14 @@ def require_mmseg() -> None:
         import mmseg.registry  # noqa: F401
     except ImportError as error:
         raise InputError(f"mmseg cannot be used ({error}): pip install -r requirements.txt") from error
+
+
+def ade20k_classes() -> tuple[str, ...]:
+    """ADE20K's 150 classes as mmseg writes them, which is not the benchmark's own spelling."""
+    require_mmseg()
+    from mmseg.datasets import ADE20KDataset
+
+    return tuple(ADE20KDataset.METAINFO["classes"])
 
 
 def ade20k_palette() -> list[list[int]]:

@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from mmengine.model import BaseModule
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS, MODELS
@@ -94,7 +95,11 @@ class SegmentationBackbone(BaseModule):
         return self
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Images ``[B, 3, H, W]``, sides multiples of 32 -> four maps."""
+        """Images ``[B, 3, H, W]`` -> four maps. Sides are multiples of 32, or of anything where levels are declared:
+        patches beyond the edge are filled up with zeros, as mmseg does."""
+        if self.taps is not None:
+            side = self.network.architecture.patch_size
+            images = F.pad(images, (0, -images.shape[3] % side, 0, -images.shape[2] % side))
         maps = self.network.forward_intermediates(images, indices=self.taps, norm=False, intermediates_only=True)
         return tuple(maps) if self.pyramid is None else self.pyramid(maps)
 

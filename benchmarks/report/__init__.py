@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.files import write_text
-from benchmarks.report import cards, compare, curves, pictures, tables
+from benchmarks.report import cards, compare, curves, pictures, spread, tables
 from benchmarks.report.collect import Found, collect
 from benchmarks.report.markup import Markup, join, tag
 from benchmarks.report.numbers import groups
@@ -44,6 +44,7 @@ def _page(found: Found, drawn: Markup | None) -> str:
     sections = [
         ("Overview", compare.overview(compared)),
         ("Tables", tables.section(found.records, compared)),
+        ("Protocols", spread.section(found.records)),
         ("Comparison", compare.section(compared)),
         ("Pictures", drawn),
         ("Curves", curves.section(found.logs)),

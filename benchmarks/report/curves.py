@@ -65,37 +65,43 @@ def _averaged(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
 def _chart(quantity: str, lines: dict[str, list[tuple[float, float]]]) -> Markup:
     xs = [x for points in lines.values() for x, _ in points]
     ys = [y for points in lines.values() for _, y in points]
-    (left, right), (low, high) = _range(xs), _range(ys)
+    (left, right), (low, high) = span(xs), span(ys)
 
     def place(x: float, y: float) -> tuple[float, float]:
         across = LEFT + (WIDTH - LEFT - RIGHT) * (x - left) / (right - left)
         return across, HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * (y - low) / (high - low)
 
     parts = []
-    for value in _ticks(low, high):
+    for value in ticks(low, high):
         height = place(left, value)[1]
         parts.append(tag("line", x1=LEFT, x2=WIDTH - RIGHT, y1=f"{height:.1f}", y2=f"{height:.1f}", class_="grid"))
         parts.append(tag("text", f"{value:g}", x=LEFT - 6, y=f"{height + 4:.1f}", text_anchor="end"))
-    for value in _ticks(left, right):
+    for value in ticks(left, right):
         parts.append(tag("text", f"{value:g}", x=f"{place(value, low)[0]:.1f}", y=HEIGHT - 17, text_anchor="middle"))
     parts.append(tag("text", "step", x=WIDTH - RIGHT, y=HEIGHT - 3, text_anchor="end"))
-    legend = []
-    for index, (label, points) in enumerate(lines.items()):
+    for index, points in enumerate(lines.values()):
         path = " ".join("{:.1f},{:.1f}".format(*place(x, y)) for x, y in points)
-        dash = DASHES[index] or None
-        parts.append(tag("polyline", points=path, class_=f"line c{index}", stroke_dasharray=dash))
-        stroke = tag("line", x1=0, x2=26, y1=5, y2=5, class_=f"line c{index}", stroke_dasharray=dash)
-        legend.append(tag("li", tag("svg", stroke, viewBox="0 0 26 10", width=26, height=10), label))
+        parts.append(tag("polyline", points=path, class_=f"line c{index}", stroke_dasharray=DASHES[index] or None))
     picture = tag("svg", *parts, viewBox=f"0 0 {WIDTH} {HEIGHT}", role="img", aria_label=f"{quantity} by step")
-    return tag("figure", tag("figcaption", quantity), picture, tag("ul", *legend, class_="legend"))
+    return tag("figure", tag("figcaption", quantity), picture, legend(list(lines)))
 
 
-def _range(values: Sequence[float]) -> tuple[float, float]:
+def legend(labels: Sequence[str]) -> Markup:
+    """The stroke of each line of a chart beside its label."""
+    items = []
+    for index, label in enumerate(labels):
+        stroke = tag("line", x1=0, x2=26, y1=5, y2=5, class_=f"line c{index}", stroke_dasharray=DASHES[index] or None)
+        items.append(tag("li", tag("svg", stroke, viewBox="0 0 26 10", width=26, height=10), label))
+    return tag("ul", *items, class_="legend")
+
+
+def span(values: Sequence[float]) -> tuple[float, float]:
+    """The lowest and the highest value, a unit apart where they are one."""
     low, high = min(values), max(values)
     return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 
-def _ticks(low: float, high: float, about: int = 4) -> list[float]:
+def ticks(low: float, high: float, about: int = 4) -> list[float]:
     """Round numbers within [low, high]."""
     raw = (high - low) / about
     power = 10.0 ** math.floor(math.log10(raw))

@@ -11,8 +11,8 @@ TABLE = Table(
     source="README of alinlab/SelfPatch, released recipe; FLSL's own number is in its appendix",
     columns=(Column("mIoU", ("mIoU",)), Column("mAcc", ("mAcc",)), Column("aAcc", ("aAcc",))),
     rows=(
-        Row("DINO", "ViT-S/16", (38.3, None, None)),
-        Row("SelfPatch", "ViT-S/16", (41.2, None, None)),
+        Row("DINO", "ViT-S/16", (38.3, None, None), data="IN-1k"),
+        Row("SelfPatch", "ViT-S/16", (41.2, None, None), data="IN-1k"),
     ),
     noise=0.5,
     noise_reason="assumed: nobody has published repeated runs",

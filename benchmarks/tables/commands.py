@@ -4,19 +4,32 @@ from __future__ import annotations
 
 from benchmarks.core.tasks import task_named
 from benchmarks.errors import InputError
-from benchmarks.tables import ade20k, table1, table2, table3, table4, table5, table6
+from benchmarks.tables import ade20k, davis, table1, table2, table3, table4, table5, table6
 from benchmarks.tables.command import ENGINES, TableCommand
 from benchmarks.tables.twelve import twelve
 
-NAMES = ("1", "2", "3", "4", "5", "6", "ade20k")
+#: Others' rows under a protocol that is a task: the table has the task's name.
+_OTHERS = {table.stem: table for table in davis.TABLES if table.tasks == (table.stem,)}
+
+NAMES = ("1", "2", "3", "4", "5", "6", "ade20k", *_OTHERS)
 
 
 def command(name: str) -> TableCommand:
     """The command of a table; :class:`InputError` names those that there are."""
     if name not in NAMES:
         raise InputError(f"there is no table {name}: {', '.join(NAMES)}")
+    if name in _OTHERS:
+        example = f"flsl-bench table {name} --checkpoint mine=mine.pth --data-root data --out runs/{name}"
+        return TableCommand(_OTHERS[name], task_named(name), _DOC_OTHERS.format(_OTHERS[name].title), example)
     return _COMMANDS[name]()
 
+
+_DOC_OTHERS = """{}: your checkpoints beside what others published.
+
+A checkpoint is held against a row only if its method, network, pretraining data and epochs are the row's, by its file
+or on your word (NAME=PATH,method=...,data=...,epochs=...); any other stands below the rows. Scale mini says nothing
+about them.
+"""
 
 _DOC_1 = """Table 1 of the paper: Mask R-CNN FPN on COCO for your checkpoints, beside the paper's numbers.
 

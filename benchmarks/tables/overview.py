@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.core.result import Result
+from benchmarks.tables import spread
 
 #: Benchmark -> heading, where the number is in its metrics, factor to percent.
 COLUMNS: Mapping[str, tuple[tuple[str, tuple[str, ...], float], ...]] = {
@@ -93,9 +94,10 @@ def text(results: Sequence[Result], low: str = "random", high: str = "supervised
         for row in table
     ]
     lines.insert(1, "-" * len(lines[0]))
-    spread = f"; mean ± standard deviation over seeds {', '.join(map(str, seeds))}" if len(seeds) > 1 else ""
+    means = f"; mean ± standard deviation over seeds {', '.join(map(str, seeds))}" if len(seeds) > 1 else ""
     not_paper = " (not a reproduction of the paper)" if "mini" in scales else ""
-    lines.append(f"percent; scale: {', '.join(scales)}{not_paper}{spread}")
+    lines.append(f"percent; scale: {', '.join(scales)}{not_paper}{means}")
+    lines += spread.lines(results)
     if low in found and high in found:
         lines.append(_comparison(found[low], found[high], low, high, wanted))
     return "\n".join(lines)

@@ -55,6 +55,7 @@ class Row:
     epochs: int | None = None  # of pretraining, where the paper prints them
     data: str = ""  # of pretraining, where the paper prints it
     setting: str = ""  # of an ablation: which results are of this line
+    source: str = ""  # where it is printed, where that is not the table's source
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ class Table:
     mini_minutes: float = 1.0  # of a job at scale mini on one core
     reported: str = "paper"  # whose numbers the rows are
     compares: Callable[[Result], bool] = lambda result: True  # may this result be held against a row?
+    strict: bool = False  # a result that may not is of another protocol or data set and stands in no column here
     tasks: tuple[str, ...] = ()  # those whose results stand in it; empty: of its benchmark, all
     #: Of an ablation: the name of each setting at each scale, and the configuration that makes a run one of them.
     settings: tuple[tuple[str, Mapping[str, Any]], ...] = ()
@@ -152,7 +154,8 @@ def lines(table: Table, results: Sequence[Result]) -> list[Line]:
         if row:
             paper, verdict, note, backbone = row.values, _verdict(table, row.values, ours), row.flag, row.backbone
             whose = members[0].whose
-            note = "; ".join(part for part in (note, "method on your word" if whose.source == "user" else "") if part)
+            told = "method on your word" if whose.source == "user" else ""
+            note = "; ".join(part for part in (note, row.source, told) if part)
             name = name if row.setting else f"{row.printed or row.method} ({name})"
         return Line(
             name, backbone or backbone_name(members[0]), scale, len(members), paper, ours, verdict, note, spread,
@@ -167,7 +170,8 @@ def lines(table: Table, results: Sequence[Result]) -> list[Line]:
         found += [line(key, row) for key in mine]
         if not mine:
             label = row.printed or row.method
-            found.append(Line(label, row.backbone, "paper", 0, row.values, nothing, "not run", row.flag))
+            note = "; ".join(part for part in (row.flag, row.source) if part)
+            found.append(Line(label, row.backbone, "paper", 0, row.values, nothing, "not run", note))
     return found + [line(key, None) for key in groups if key not in used]
 
 
@@ -198,6 +202,8 @@ def _groups(table: Table, results: Sequence[Result]) -> dict[tuple[str, ...], li
 def _belongs(table: Table, result: Result) -> bool:
     if table.settings:
         return setting_of(table, result) is not None
+    if table.strict and not table.compares(result):
+        return False
     return not table.tasks or not result.task or result.task in table.tasks
 
 
@@ -236,7 +242,9 @@ def architecture_name(architecture: Mapping[str, Any]) -> str:
         return f"{architecture.get('name') or architecture['kind']}/{architecture['patch_size']}"
     sizes = {(192, 12): "Ti", (384, 12): "S", (768, 12): "B", (1024, 24): "L", (1280, 32): "H", (1536, 40): "g"}
     width, depth = architecture["embed_dim"], architecture["depth"]
-    return f"ViT-{sizes.get((width, depth), f'{width}x{depth}')}/{architecture['patch_size']}"
+    # DINOv3's S+ and H+: a gated MLP of the width that a plain one has, so half as many parameters more.
+    gated = architecture.get("mlp") == "swiglu" and (architecture.get("mlp_hidden") or 4 * width) >= 4 * width
+    return f"ViT-{sizes.get((width, depth), f'{width}x{depth}')}{'+' if gated else ''}/{architecture['patch_size']}"
 
 
 def _is_of(result: Result, row: Row, table: Table) -> bool:
@@ -250,6 +258,8 @@ def _unattributed(table: Table, result: Result) -> str:
     """Why a run of scale ``paper`` stands beside no row."""
     if table.settings or any(row.backbone == backbone_name(result) for row in table.rows) is False:
         return ""
+    if not table.compares(result):
+        return f"{result.protocol}: another protocol than the rows'"
     if not result.whose.method:
         return "your checkpoint: no file says whose weights these are; NAME=PATH,method=...,epochs=... does"
     return f"{result.whose.method}: the paper has no row of this method, backbone, epochs and data"

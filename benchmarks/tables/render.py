@@ -81,7 +81,8 @@ def _with_spread(line: Line) -> list[str]:
 
 def _notes(table: Table, body: Sequence[Line]) -> list[str]:
     notes = [f"noise band: {table.noise:g} ({table.noise_reason})", f"source: {table.source}"]
-    notes += [f"about the paper: {flag}" for flag in table.flags]
+    about = "about the paper" if table.reported == "paper" else "about these rows"
+    notes += [f"{about}: {flag}" for flag in table.flags]
     notes += [f"{line.label}, {line.backbone}: {line.note}" for line in body if line.note]
     if any(any(line.intervals) for line in body):
         notes.append("95%: bootstrap interval of a single run over what was tested, not over seeds")

@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from benchmarks.core.result import Result
-from benchmarks.tables.paper import Column, Cost, Row, Table
+from benchmarks.tables.paper import Column, Row, Table
+from benchmarks.tables.published import elsewhere, published
 
 DINOV3 = "DINOv3, arXiv 2508.10104"
+MIOU = (Column("mIoU", ("mIoU",)),)
 HUMMINGBIRD = "README of vpariza/open-hummingbird-eval @ 5e79da2"
 LVD_142M, LVD_1689M, IN_1K = "LVD-142M", "LVD-1689M", "IN-1k"
 
-S14, B14, L14, G14 = "ViT-S/14", "ViT-B/14", "ViT-L/14", "ViT-1536x40/14"
-S16, B16, L16, H16, SEVEN_B = "ViT-S/16", "ViT-B/16", "ViT-L/16", "ViT-1280x32/16", "ViT-4096x40/16"
+S14, B14, L14, G14 = "ViT-S/14", "ViT-B/14", "ViT-L/14", "ViT-g/14"
+S16, B16, L16 = "ViT-S/16", "ViT-B/16", "ViT-L/16"
 
 
 def _of(task: str, protocol: str, dataset: str) -> Callable[[Result], bool]:
@@ -29,43 +31,26 @@ def _row(method: str, backbone: str, value: float, data: str = "", printed: str 
 
 def _table(
     name: str, title: str, source: str, task: str, compares: Callable[[Result], bool], rows: tuple[Row, ...],
-    noise: float = 0.5, flags: tuple[str, ...] = (),
+    flags: tuple[str, ...] = (),
 ) -> Table:  # fmt: skip
-    return Table(
-        number=name,
-        title=title,
-        benchmark="segmentation",
-        source=source,
-        columns=(Column("mIoU", ("mIoU",)),),
-        rows=rows,
-        noise=noise,
-        noise_reason="assumed: nobody has published repeated runs",
-        flags=flags,
-        costs={"": Cost(None, "none published")},
-        mini_minutes=1.0,
-        reported="others",
-        compares=compares,
-        tasks=(task,) if task else (),
-    )
+    return published(name, title, "segmentation", source, MIOU, rows, task, compares, flags)
 
 
 def _elsewhere(name: str, title: str, source: str, rows: tuple[Row, ...]) -> Table:
-    """A table whose protocol the suite does not have: printed, never compared."""
-    return _table(name, f"{title} (not in the suite), mIoU in percent", source, "", lambda result: False, rows)
+    return elsewhere(name, f"{title}, mIoU in percent", "segmentation", source, MIOU, rows)
 
 
 def _dinov3(dataset: str, title: str, column: dict[str, float], sizes: tuple[Row, ...] = ()) -> Table:
     """DINOv3's Table 3 of large networks for one data set, and its Table 14 of sizes where it has it."""
     large = (
         _row("DINOv2", G14, column["DINOv2"], LVD_142M, "DINOv2 g"),
-        _row("DINOv3", SEVEN_B, column["DINOv3"], LVD_1689M, "DINOv3 7B"),
-        # The suite knows the shapes of those above; the others are printed and matched to nothing.
-        _row("Franca", "g", column["Franca"]),
-        _row("Web-DINO", "7B", column["Web-DINO"]),
-        _row("AM-RADIOv2.5", "g", column["AM-RADIO"]),
-        _row("PEspatial", "G", column["PEspatial"]),
-        _row("SigLIP 2", "g", column["SigLIP2"]),
-        _row("PEcore", "G", column["PEcore"]),
+        _row("DINOv3", "ViT-4096x40/16", column["DINOv3"], LVD_1689M, "DINOv3 7B"),
+        _row("Franca", G14, column["Franca"], "IN-21k or LAION-600M", "Franca g"),
+        _row("Web-DINO", "ViT-4096x32/14", column["Web-DINO"], "MC-2B", "Web-DINO 7B"),
+        _row("AM-RADIOv2.5", G14, column["AM-RADIO"], "DataComp-1B", "AM-RADIOv2.5 g"),
+        _row("PEspatial", "ViT-1536x50/14", column["PEspatial"], "PE 5.4B", "PEspatial G"),
+        _row("SigLIP2", "ViT-g/16", column["SigLIP2"], "WebLI", "SigLIP 2 g"),
+        _row("PEcore", "ViT-1536x50/14", column["PEcore"], "PE 5.4B", "PEcore G"),
     )
     return _table(
         f"segmentation-linear-{dataset}",
@@ -95,10 +80,10 @@ TABLES = (
             _row("DINOv2", B14, 48.4, LVD_142M),
             _row("DINOv2", L14, 48.8, LVD_142M),
             _row("DINOv3", S16, 47.0, LVD_1689M),
-            _row("DINOv3", "ViT-S+/16", 48.8, LVD_1689M, flag="of ViT-S's width and depth: not told apart from it"),
+            _row("DINOv3", "ViT-S+/16", 48.8, LVD_1689M),
             _row("DINOv3", B16, 51.8, LVD_1689M),
             _row("DINOv3", L16, 54.9, LVD_1689M),
-            _row("DINOv3", H16, 54.8, LVD_1689M, "DINOv3 H+"),
+            _row("DINOv3", "ViT-H+/16", 54.8, LVD_1689M, "DINOv3 H+"),
         ),
     ),
     _dinov3(
@@ -138,17 +123,20 @@ TABLES = (
         "Linear segmentation of frozen features on ADE20K, PE's protocol",
         "Perception Encoder, arXiv 2504.13181, Table 13, last layer",
         (
-            _row("DINOv2", "L", 47.3, LVD_142M),
-            _row("DINOv2", "g", 48.4, LVD_142M),
-            _row("PEspatial", "G", 48.9),
-            _row("SigLIP 2", "so", 42.9),
+            _row("DINOv2", L14, 47.3, LVD_142M),
+            _row("DINOv2", G14, 48.4, LVD_142M),
+            _row("PEspatial", "ViT-1536x50/14", 48.9, "PE 5.4B", "PEspatial G"),
+            _row("SigLIP2", "ViT-1152x27/14", 42.9, "WebLI", "SigLIP 2 so"),
         ),
     ),
     _elsewhere(
         "segmentation-linear-ade20k-pe-sizes",
         "Linear segmentation of frozen features on ADE20K, PE-Spatial's sizes",
         "README of facebookresearch/perception_models",
-        tuple(_row("PE-Spatial", size, value) for size, value in (("T", 27.6), ("S", 37.5), ("B", 44.4), ("L", 48.1))),
+        tuple(
+            _row("PE-Spatial", backbone, value, "PE 5.4B")
+            for backbone, value in (("ViT-Ti/16", 27.6), (S16, 37.5), (B16, 44.4), (L14, 48.1))
+        ),
     ),
     _table(
         "segmentation-knn-ade20k",

@@ -177,7 +177,11 @@ def _json(text: str | None) -> Any:
         return None
 
 
-def backbone_settings(opened: Opened) -> dict[str, Any]:
+#: Classes of ViTs in configs whose keywords are known here.
+VIT_TYPES = ("VisionTransformer", "MAEViT", "MoCoV3ViT", "BEiTViT", "mmpretrain.VisionTransformer")
+
+
+def backbone_settings(opened: Opened, types: tuple[str, ...] = VIT_TYPES) -> dict[str, Any]:
     """The keywords of the ViT in the config that a runner saved as text; empty when there is none."""
     meta = opened.content.get("meta") if isinstance(opened.content, dict) else None
     text = facts_of(meta).get("cfg") or facts_of(meta).get("config")
@@ -188,7 +192,7 @@ def backbone_settings(opened: Opened) -> dict[str, Any]:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return {}
     for call in _dicts(tree):
-        if call.get("type") in ("VisionTransformer", "MAEViT", "MoCoV3ViT", "BEiTViT", "mmpretrain.VisionTransformer"):
+        if call.get("type") in types:
             return call
     return {}
 
@@ -204,6 +208,8 @@ def _dicts(tree: ast.AST) -> Iterator[dict[str, Any]]:
 def _literal(node: ast.AST) -> Any:
     if isinstance(node, ast.Constant):
         return node.value
+    if isinstance(node, ast.List | ast.Tuple):
+        return [_literal(item) for item in node.elts]
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict" and not node.args:
         return {item.arg: _literal(item.value) for item in node.keywords if item.arg}
     if isinstance(node, ast.Dict):
