@@ -12,7 +12,8 @@ from benchmarks.backbones.pyramid import default_taps
 from benchmarks.checkpoints.canonical import read_canonical
 from benchmarks.configs import third_party_configs
 from benchmarks.engines import mmdet as engine
-from benchmarks.errors import InputError
+from benchmarks.engines.adaptation import has_stages
+from benchmarks.engines.schedule import Schedule, share
 from benchmarks.uavdt.dataset import CLASSES, UavdtRoot, write_coco
 from benchmarks.uavdt.evaluation import evaluate
 from benchmarks.uavdt.intervals import interval
@@ -49,8 +50,7 @@ def run(
     or a checkpoint that cannot be used.
     """
     start, out, config = time.monotonic(), Path(out), Path(config or CONFIG[scale])
-    if options.batch % devices:
-        raise InputError(f"a batch of {options.batch} does not divide among {devices} devices: set --batch or --gpus")
+    per_device = share(options.batch, options.per_device, devices)
     architecture = read_canonical(checkpoint)[1].architecture
     engine.require_mmdet()
     counts = {
@@ -61,8 +61,8 @@ def run(
     changes = {
         **_data_changes(data, out, options, config),
         **_model_changes(options),
-        **_schedule_changes(options, iterations, devices),
-        "model.neck.in_channels": [architecture.embed_dim] * 4,
+        **_schedule_changes(options, iterations, devices, per_device),
+        **engine.model_changes(engine.read_config(config)["model"], architecture, options.adaptation),
     }
     runner = engine.train(config, checkpoint, out, changes, seed, progress=progress, launcher=launcher)
     reported = engine.test(runner)
@@ -78,8 +78,9 @@ def run(
             "options": options.as_record(),
             "iterations": iterations,
             "frozen": runner.cfg.model.backbone.frozen,
-            "taps": list(default_taps(architecture.depth)),
-            "heads": options.detector_heads or architecture.num_heads,
+            "backbone": {"type": runner.cfg.model.backbone.type, **options.adaptation.as_record()},
+            "taps": None if has_stages(architecture) else list(default_taps(architecture.depth)),
+            "heads": options.detector_heads or getattr(architecture, "num_heads", None),
             "devices": devices,
             "train": counts["train"],
             "test": counts["test"],
@@ -111,8 +112,9 @@ def _data_changes(data: UavdtRoot, out: Path, options: Options, config: Path) ->
 def _model_changes(options: Options) -> dict[str, Any]:
     # Anchors and proposals more than half inside a region teach nothing, or the regions are background.
     masked = 0.5 if options.ignored_regions == "masked" else -1
+    heads = {} if options.detector_heads is None else {"model.backbone.num_heads": options.detector_heads}
     return {
-        "model.backbone.num_heads": options.detector_heads,
+        **heads,
         "model.roi_head.bbox_head.num_classes": options.classes,
         "model.train_cfg.rpn.assigner.ignore_iof_thr": masked,
         "model.train_cfg.rcnn.assigner.ignore_iof_thr": masked,
@@ -122,18 +124,13 @@ def _model_changes(options: Options) -> dict[str, Any]:
     }
 
 
-def _schedule_changes(options: Options, iterations: int, devices: int) -> dict[str, Any]:
-    warm_up = min(WARM_UP, max(1, iterations // 10))
-    milestones = [iterations * 2 // 3, iterations * 11 // 12]
-    changes: dict[str, Any] = {
-        "train_dataloader.batch_size": options.batch // devices,
-        "train_cfg.max_iters": iterations,
-        "optim_wrapper.optimizer.lr": options.learning_rate,
-        "param_scheduler": [
-            {"type": "LinearLR", "start_factor": 0.001, "by_epoch": False, "begin": 0, "end": warm_up},
-            {"type": "MultiStepLR", "by_epoch": False, "milestones": milestones, "gamma": 0.1},
-        ],
-    }
+def _schedule_changes(options: Options, iterations: int, devices: int, per_device: int) -> dict[str, Any]:
+    passes = options.batch // (devices * per_device)
+    warm_up, drops = min(WARM_UP, max(1, iterations // 10)), (iterations * 2 // 3, iterations * 11 // 12)
+    schedule = Schedule(
+        options.batch, devices, per_device, passes, iterations, warm_up, drops, options.learning_rate, "fp32"
+    )
+    changes = engine.schedule_changes(schedule)
     if options.validate_every:
-        changes["train_cfg.val_interval"] = options.validate_every * iterations // options.epochs
+        changes["train_cfg.val_interval"] = options.validate_every * schedule.passes // options.epochs
     return changes
