@@ -134,7 +134,7 @@ def test_rotary_positions_work_in_tables_1_and_2_and_a_resnet_in_table_1_alone(t
     vitdet = CONFIGS / "mask_rcnn_vitdet_b16_100ep_coco.py"
     expects = read_config(vitdet)["expects"]
     check_fit(expects, rotary, "x.safetensors", vitdet.name)
-    with pytest.raises(InputError, match="has kind resnet, but .* is for vit"):
+    with pytest.raises(InputError, match=r"has kind resnet, but .* is for vit"):
         check_fit(expects, RESNET, "x.safetensors", vitdet.name)
     with pytest.raises(InputError, match="is a resnet of stages, but this detector is for a ViT"):
         CanonicalViT(str(write(tmp_path / "r.safetensors", RESNET)))
