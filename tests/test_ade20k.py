@@ -87,8 +87,9 @@ def test_the_recipes_differ_in_levels_and_in_what_decays(control):
     assert sides["real"] == [(16, 24), (8, 12), (4, 6), (2, 3)]
     fourteen = Architecture(24, 4, 3, patch_size=14, image_size=28)
     write_random_control(control, 0, fourteen)
-    with pytest.raises(InputError, match="patch 8 or 16"):
-        SegmentationBackbone(str(control))
+    for patches in ("resample", "pad"):
+        backbone = SegmentationBackbone(str(control), levels="real", norm="BN", patches=patches).eval()
+        assert [tuple(m.shape[2:]) for m in backbone(images)] == sides["real"]
     spared = {}
     for recipe in ("released", "corrected"):
         config = Config.fromfile(config_file("paper", recipe))

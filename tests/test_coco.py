@@ -37,11 +37,10 @@ def control(tmp_path):
     return tmp_path / "random.safetensors"
 
 
-@pytest.mark.parametrize("patch", [8, 14, 16])
+@pytest.mark.parametrize("patch", [8, 16])
 def test_the_pyramid_has_strides_4_8_16_32(patch):
     pyramid = FourTapPyramid(12, patch, torch.nn.BatchNorm2d)
-    grid = [-(-side // pyramid.multiple) * pyramid.multiple // patch for side in (64, 96)]
-    maps = pyramid([torch.randn(2, 12, *grid) for _ in range(4)], (64, 96))
+    maps = pyramid([torch.randn(2, 12, 64 // patch, 96 // patch) for _ in range(4)])
     assert [tuple(m.shape) for m in maps] == [(2, 12, 64 // s, 96 // s) for s in (4, 8, 16, 32)]
 
 
@@ -56,21 +55,10 @@ def test_the_pyramid_is_the_published_one():
     assert [type(layer).__name__ for layer in first] == ["ConvTranspose2d", "SyncBatchNorm", "GELU", "ConvTranspose2d"]
 
 
-def test_a_resampled_level_is_where_the_image_is():
-    # A tap whose value is the pixel coordinate of its cell's centre: so must every level's be.
-    patch, side = 14, 224
-    centres = (torch.arange(side // patch) + 0.5) * patch
-    pyramid = FourTapPyramid(1, patch)
-    tap = centres.expand(1, 1, side // patch, side // patch).contiguous()
-    third = pyramid([tap] * 4, (side, side))[2][0, 0, 0]  # its level is the identity
-    expected = (torch.arange(side // 16) + 0.5) * 16
-    assert third[1:-1].tolist() == pytest.approx(expected[1:-1].tolist(), abs=1e-3)
-
-
 def test_taps_and_patches_without_a_recipe():
     assert default_taps(12) == (3, 5, 7, 11)
     assert default_taps(4) == (0, 1, 2, 3)
-    with pytest.raises(InputError, match="patches of 64 pixels are too far"):
+    with pytest.raises(InputError, match="patches of 64 pixels do not fit"):
         FourTapPyramid(12, 64)
 
 

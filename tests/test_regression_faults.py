@@ -54,8 +54,14 @@ def wrong_heads(patch):
     """8 attention heads whatever the checkpoint has, as the released detection configs say."""
     from benchmarks.engines import mmdet_backbone
 
-    right = mmdet_backbone.vit_of
-    patch.setattr(mmdet_backbone, "vit_of", lambda checkpoint, heads: right(checkpoint, 8))
+    right = mmdet_backbone.prepare
+
+    def eight(*args):
+        found = right(*args)
+        architecture = dataclasses.replace(found.card.architecture, num_heads=8)
+        return found._replace(card=dataclasses.replace(found.card, architecture=architecture))
+
+    patch.setattr(mmdet_backbone, "prepare", eight)
 
 
 def bgr(patch):

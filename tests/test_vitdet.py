@@ -11,12 +11,12 @@ from torch import nn
 from benchmarks import shapes
 from benchmarks.backbones.simple_pyramid import SimplePyramid
 from benchmarks.backbones.vit import HouseViT
-from benchmarks.backbones.windowed import WindowedAttention, WindowedViT, global_blocks, relative_rows
+from benchmarks.backbones.windowed import Grid, WindowedAttention, WindowedViT, global_blocks, relative_rows
 from benchmarks.checkpoints.card import SIZE_RESIZE, Architecture
 from benchmarks.checkpoints.folding import fold_layer_scale
 from benchmarks.coco.dataset import open_coco
 from benchmarks.coco.recipe import Options, resolve
-from benchmarks.coco.run import data_changes, model_changes
+from benchmarks.coco.run import data_changes
 from benchmarks.controls import SMALL_VIT, write_random_control
 from benchmarks.errors import InputError
 
@@ -62,7 +62,8 @@ def test_attention_is_the_written_out_formula(window):
                 mixed = (logits.softmax(-1) @ v).transpose(0, 1).reshape(height * width, 12)
                 expected[b, top : top + side, left : left + side] = attention.proj(mixed).view(height, width, 12)
     with torch.inference_mode():
-        assert torch.allclose(attention(x), expected[:, :5, :4], atol=2e-5)
+        found = attention(x.flatten(1, 2), Grid(5, 4)).unflatten(1, (5, 4))
+        assert torch.allclose(found, expected[:, :5, :4], atol=2e-5)
 
 
 def test_without_windows_it_is_the_house_vit():
@@ -98,6 +99,7 @@ def mmdet_model(config, checkpoint, **changes):
     from mmengine.registry import init_default_scope
 
     from benchmarks.checkpoints.canonical import read_canonical
+    from benchmarks.engines.mmdet import model_changes
 
     found = Config.fromfile(str(CONFIGS / "mmdet" / f"{config}.py"))
     init_default_scope("mmdet")
@@ -186,8 +188,10 @@ def test_vitdets_configs_build_and_decay_by_layer(tmp_path, config):
 
 
 def test_vitdet_refuses_what_does_not_fit(tmp_path):
-    with pytest.raises(InputError, match="no whole number of patches of 14"):
-        mmdet_model("mask_rcnn_vitdet_b16_100ep_coco", write_tiny(tmp_path, patch_size=14, image_size=56))
+    for patch, size in ((16, 1000), (64, 1024)):
+        checkpoint = write_tiny(tmp_path, patch_size=patch, image_size=4 * patch)
+        with pytest.raises(InputError, match=r"no whole number of steps of 16|too far from any stride"):
+            mmdet_model("mask_rcnn_vitdet_b16_100ep_coco", checkpoint, **{"backbone.image_size": size})
 
 
 def test_a_killed_run_ends_as_the_unbroken_one(tmp_path):
@@ -279,9 +283,9 @@ def test_the_detectors_of_both_engines_are_one(tmp_path, config):
     pytest.importorskip("detectron2.modeling", reason="needs detectron2")
     from detectron2.structures import Boxes
 
+    from benchmarks.backbones.layer_decay import parameter_settings
     from benchmarks.engines import detectron2 as engine
     from benchmarks.engines.detectron2_names import to_detectron2, to_mmdet
-    from benchmarks.engines.mmdet_vitdet import parameter_settings
 
     # Positions on the grid of the images below: the engines resize them by different rules, which docs/coco.md says.
     checkpoint = write_tiny(tmp_path, image_size=128)
@@ -348,5 +352,3 @@ def test_detectron2_trains_and_is_scored(tmp_path):
     )
     assert found["run"]["schedule"]["accumulation"] == 2
     assert 0 <= found["metrics"]["segm/AP"] <= 100
-    with pytest.raises(InputError, match="patch size 8"):
-        run(write_tiny(tmp_path, patch_size=8), open_coco(tmp_path / "coco"), tmp_path / "out", config, progress=False)

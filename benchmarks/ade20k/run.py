@@ -12,11 +12,13 @@ from typing import Any
 from benchmarks.ade20k.dataset import Ade20kRoot
 from benchmarks.ade20k.intervals import interval
 from benchmarks.ade20k.scoring import count_folder, scores
+from benchmarks.backbones.patches import PATCHES
 from benchmarks.checkpoints.canonical import read_canonical
-from benchmarks.checkpoints.card import ResNetArchitecture
 from benchmarks.configs import third_party_configs
-from benchmarks.core.settings import option
+from benchmarks.core.settings import flag, option
 from benchmarks.engines import mmseg as engine
+from benchmarks.engines.adaptation import Adaptation, widths_of
+from benchmarks.engines.schedule import share
 from benchmarks.errors import InputError
 from benchmarks.files import write_json
 
@@ -37,11 +39,21 @@ class Options:
     batch: int = option(16, "images an update, over all devices")
     learning_rate: float = option(6e-5, "AdamW's")
     recipe: str = option("released", "as released, or corrected", RECIPES)
+    patches: str = option("resample", "patches of 14 pixels: their kernel resampled to 16, or images padded", PATCHES)
+    per_device: int | None = option(
+        None, "images a device takes at a time; gradients are accumulated to the batch", launch=True
+    )
+    checkpointing: bool = option(False, "recompute the backbone's activations: less memory, more time", launch=True)
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            if field.name != "recipe" and not getattr(self, field.name) > 0:
-                raise InputError(f"--{field.name.replace('_', '-')} is {getattr(self, field.name)}: give more than 0")
+        for name in ("iterations", "batch", "learning_rate", "per_device"):
+            if (value := getattr(self, name)) is not None and not value > 0:
+                raise InputError(f"{flag(name)} is {value}: give more than 0")
+
+    @property
+    def adaptation(self) -> Adaptation:
+        """What the backbone is told."""
+        return Adaptation(self.patches, self.checkpointing)
 
 
 SCALES = {"paper": Options(), "mini": Options(iterations=100, batch=4, learning_rate=3e-3)}
@@ -73,12 +85,8 @@ def run(
     """
     start, out, config = time.monotonic(), Path(out), Path(config or config_file(scale, options.recipe))
     engine.require_mmseg()
-    if options.batch % devices:
-        raise InputError(f"a batch of {options.batch} does not divide among {devices} devices: set --batch or --gpus")
     architecture = read_canonical(checkpoint)[1].architecture
-    resnet = isinstance(architecture, ResNetArchitecture)
-    widths = list(architecture.widths) if resnet else [architecture.embed_dim] * 4
-    changes = _changes(data, out, options, devices) | {"model.neck.in_channels": widths}
+    changes = _changes(data, out, options, devices) | {"model.neck.in_channels": widths_of(architecture)}
     if frozen is not None:
         changes["model.backbone.frozen"] = frozen
     runner = engine.train(config, checkpoint, out, changes, seed, progress=progress, launcher=launcher)
@@ -107,13 +115,18 @@ def run(
 
 def _changes(data: Ade20kRoot, out: Path, options: Options, devices: int) -> dict[str, Any]:
     """Config keys for the data, its classes and the schedule: poly of power 1 to 0, warm-up from 1e-6."""
+    per_device = share(options.batch, options.per_device, devices)
+    passes = options.batch // (devices * per_device)
     changes = data_changes(data, out) | {
-        "train_dataloader.batch_size": options.batch // devices,
-        "train_cfg.max_iters": options.iterations,
+        "model.backbone.patches": options.patches,
+        "model.backbone.checkpointing": options.checkpointing,
+        "optim_wrapper.accumulative_counts": passes,
+        "train_dataloader.batch_size": per_device,
+        "train_cfg.max_iters": options.iterations * passes,
         "optim_wrapper.optimizer.lr": options.learning_rate,
     }
-    end = options.iterations
-    warm_up = min(1500, end // 10)
+    # mmengine counts passes, not updates.
+    end, warm_up = options.iterations * passes, min(1500, options.iterations // 10) * passes
     poly = {"type": "PolyLR", "power": 1.0, "eta_min": 0.0, "by_epoch": False, "begin": warm_up, "end": end}
     warming = {"type": "LinearLR", "start_factor": 1e-6, "by_epoch": False, "begin": 0, "end": warm_up}
     changes["param_scheduler"] = [warming, poly] if warm_up else [poly]

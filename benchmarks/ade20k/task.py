@@ -10,11 +10,14 @@ from benchmarks import shapes
 from benchmarks.ade20k.dataset import SPLITS, Ade20kRoot, open_ade20k
 from benchmarks.ade20k.pictures import write_predictions
 from benchmarks.ade20k.run import SCALES, Options, config_file, run
+from benchmarks.backbones.fine_tuning import fitted
 from benchmarks.core.data import Fingerprint, fingerprint
 from benchmarks.core.model import Model
 from benchmarks.core.task import Launch, Outcome, Place, Plan, Task
 from benchmarks.engines import mmseg as engine
+from benchmarks.engines.adaptation import require_any_size
 from benchmarks.engines.identity import resolved_config
+from benchmarks.engines.schedule import share
 from benchmarks.errors import InputError
 from benchmarks.processes import is_first_process
 
@@ -53,11 +56,18 @@ class Ade20k(Task[Options, Ade20kRoot]):
         lines = [f"data: {data.path}, {counts}, {len(data.classes)} classes"]
         return lines + [f"  {name} = {value}" for name, value in vars(settings).items()]
 
+    def suit(self, model: Model, settings: Options, scale: str) -> None:
+        """A checkpoint whose patches or stages the head takes, at more than one size of images where it is trained."""
+        model.weights(self.name)
+        config = engine.read_config(config_file(scale, settings.recipe))
+        require_any_size(model.card.architecture, config["model"]["backbone"]["frozen"], self.name)
+        fitted(model.card.architecture, settings.patches, model.name)
+
     def plan(self, model: Model, data: Ade20kRoot, settings: Options, scale: str, launch: Launch) -> Plan:
         """The recipe's config, resolved."""
         engine.require_mmseg()
-        if settings.batch % launch.devices:
-            raise InputError(f"a batch of {settings.batch} does not divide among {launch.devices} devices: set --batch")
+        share(settings.batch, settings.per_device, launch.devices)
+        self.suit(model, settings, scale)
         config = config_file(scale, settings.recipe)
         variant = "" if settings.recipe == "released" else f"-{settings.recipe}"
         return Plan(

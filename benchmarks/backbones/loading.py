@@ -47,9 +47,9 @@ def load_backbone(
 
 
 def build(card: Card, drop_path_rate: float = 0.0) -> HouseViT | HouseResNet | TimmNetwork:
-    """The network of a card, freshly initialised. ``drop_path_rate`` is for the ViT of the house."""
+    """The network of a card, freshly initialised. ``drop_path_rate``: of all but a ResNet, which has none."""
     if isinstance(card.architecture, TimmArchitecture):
-        return timm_network(card.architecture, card.resize)
+        return timm_network(card.architecture, card.resize, drop_path_rate)
     if isinstance(card.architecture, ResNetArchitecture):
         return HouseResNet(card.architecture)
     return HouseViT(card.architecture, card.resize, drop_path_rate)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from benchmarks.errors import InputError
@@ -29,20 +28,17 @@ class FourTapPyramid(nn.Module):
     Patch 16: two transposed convolutions with a norm between them, one, none, max pooling by 2.
     Patch 8: one transposed convolution, none, max pooling by 2, max pooling by 4.
     Source: ISL-CV/FLSL @ acb5d6f, ``detection/backbone/vitdeit.py``. Both are one rule, double or halve until the
-    stride is there, which serves 4 and 32 as well. Another patch size takes the recipe of the nearest power of two,
-    and its maps are then resampled so that cell ``(y, x)`` of level ``s`` is the feature at pixel
-    ``(s*(y+1/2), s*(x+1/2))``: anchors and regions mean the same places as with any other backbone.
+    stride is there, which serves 4 and 32 as well. Maps of other strides are brought to one of these before
+    (:func:`benchmarks.backbones.patches.on_padded`).
     """
 
     def __init__(self, dim: int, patch: int, norm: type[nn.Module] = nn.SyncBatchNorm) -> None:
         super().__init__()
-        self.patch = patch
-        self.nearest = 2 ** round(math.log2(patch))
-        if self.nearest not in STRIDES:
-            raise InputError(f"patches of {patch} pixels are too far from the strides {STRIDES} of a pyramid")
+        if patch not in STRIDES:
+            raise InputError(f"patches of {patch} pixels do not fit the strides {STRIDES} of a pyramid")
 
         def level(stride: int) -> nn.Module:
-            doublings = round(math.log2(self.nearest / stride))
+            doublings = round(math.log2(patch / stride))
             if doublings < 0:
                 return nn.MaxPool2d(2**-doublings)
             steps: list[nn.Module] = []
@@ -52,21 +48,7 @@ class FourTapPyramid(nn.Module):
             return nn.Identity() if not steps else steps[0] if len(steps) == 1 else nn.Sequential(*steps)
 
         self.levels = nn.ModuleList(level(stride) for stride in STRIDES)
-        #: Sides of images that fill every cell of the coarsest level.
-        self.multiple = patch * max(1, STRIDES[-1] // self.nearest)
 
-    def forward(self, taps: list[torch.Tensor], size: tuple[int, int] | None = None) -> tuple[torch.Tensor, ...]:
-        """Four maps ``[B, D, h, w]`` -> four maps ``[B, D, H/s, W/s]`` for s = 4, 8, 16, 32.
-
-        ``size`` is the image's ``(H, W)``, multiples of 32; None: the taps cover it exactly. Where these are no
-        multiples of ``self.multiple``, the taps must come from the image padded to them on the right and below.
-        """
-        height, width = size or (self.patch * taps[0].shape[2], self.patch * taps[0].shape[3])
-        maps = []
-        for tap, level, stride in zip(taps, self.levels, STRIDES, strict=True):
-            made = level(tap)
-            if self.patch != self.nearest:
-                scale = self.patch / self.nearest  # the map's own stride is ``stride * scale``
-                made = F.interpolate(made, scale_factor=scale, mode="bilinear", recompute_scale_factor=False)
-            maps.append(made[:, :, : height // stride, : width // stride])
-        return tuple(maps)
+    def forward(self, taps: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        """Four maps ``[B, D, H/patch, W/patch]`` -> four maps ``[B, D, H/s, W/s]`` for s = 4, 8, 16, 32."""
+        return tuple(level(tap) for level, tap in zip(self.levels, taps, strict=True))

@@ -77,11 +77,11 @@ def _with_contract(cls: type[nn.Module]) -> type[TimmNetwork]:
     return type(cls.__name__, (TimmNetwork, cls), {})
 
 
-def timm_network(architecture: TimmArchitecture, resize: ResizeRule) -> TimmNetwork:
+def timm_network(architecture: TimmArchitecture, resize: ResizeRule, drop_path_rate: float = 0.0) -> TimmNetwork:
     """The network of a card, freshly initialised. timm's classes resize positions by one rule; another is refused."""
     if resize != ANTIALIAS_RESIZE:
         raise InputError(f"timm's {architecture.name} resizes positions by timm's rule, not by {resize}")
-    network = make(architecture)
+    network = make(architecture, drop_path_rate)
     network.__class__ = _with_contract(type(network))
     network.architecture, network.resize = architecture, resize
     return network

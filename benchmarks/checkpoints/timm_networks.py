@@ -53,10 +53,10 @@ def why_unknown(name: str) -> str:
     return f"it is of timm's {module}, which has not been compared here" if module else "timm does not know it"
 
 
-def make(architecture: TimmArchitecture) -> nn.Module:
+def make(architecture: TimmArchitecture, drop_path_rate: float = 0.0) -> nn.Module:
     """The network of a card, freshly initialised, without its classifier."""
     a = architecture
-    return _make(a.name, a.arguments, a.eps, a.norm_tokens)
+    return _make(a.name, a.arguments, a.eps, a.norm_tokens, drop_path_rate)
 
 
 def describe(
@@ -127,13 +127,16 @@ def checked_arguments(name: str, arguments: Any) -> dict[str, Any]:
     return kept
 
 
-def _make(name: str, arguments: dict[str, Any], eps: float | None, norm_tokens: bool) -> nn.Module:
+def _make(
+    name: str, arguments: dict[str, Any], eps: float | None, norm_tokens: bool, drop_path_rate: float = 0.0
+) -> nn.Module:
     from timm.models import model_entrypoint
 
     module = _module_of(name)
     if module not in MODULES:
         raise InputError(f"the architecture {name!r} is not run here: {why_unknown(name)}")
-    options = MODULES[module] | checked_arguments(name, arguments)
+    # Not left to the class: Swin's own default is 0.1.
+    options = MODULES[module] | checked_arguments(name, arguments) | {"drop_path_rate": drop_path_rate}
     try:
         network = model_entrypoint(name)(pretrained=False, num_classes=0, **options)
     except (AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.core.settings import option
-from benchmarks.engines.schedule import Schedule
+from benchmarks.engines.schedule import Schedule, share
 from benchmarks.errors import InputError
 
 PRECISIONS = ("fp32", "fp16", "bf16")
@@ -46,14 +46,7 @@ def resolve(recipe: Mapping[str, Any], images: int, devices: int, options: Optio
     ``epochs`` and updates beside ``updates``. Without ``per_device`` a device takes its share of the batch in one pass.
     """
     batch, notes = options.batch or recipe["batch"], []
-    if batch % devices:
-        raise InputError(f"a batch of {batch} does not divide among {devices} devices: set --batch or --gpus")
-    per_device = options.per_device or batch // devices
-    if batch % (devices * per_device):
-        raise InputError(
-            f"a batch of {batch} is no whole number of passes of {devices} devices with {per_device} images: "
-            "set --per-device or --batch"
-        )
+    per_device = share(batch, options.per_device, devices)
     rate = recipe["learning_rate"]
     if batch != recipe["batch"]:
         rate *= batch / recipe["batch"]

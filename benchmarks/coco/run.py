@@ -11,7 +11,6 @@ from typing import Any
 
 from benchmarks.backbones.pyramid import default_taps
 from benchmarks.checkpoints.canonical import read_canonical
-from benchmarks.checkpoints.card import Architecture, ResNetArchitecture
 from benchmarks.coco.check import require_pictures
 from benchmarks.coco.dataset import CocoRoot
 from benchmarks.coco.intervals import score_with_interval
@@ -19,6 +18,8 @@ from benchmarks.coco.recipe import Options, resolve
 from benchmarks.coco.scoring import box_scorer
 from benchmarks.configs import third_party_configs
 from benchmarks.engines import mmdet as engine
+from benchmarks.engines.adaptation import Adaptation
+from benchmarks.engines.mmdet import model_changes
 from benchmarks.errors import InputError
 from benchmarks.files import write_json
 from benchmarks.processes import is_first_process
@@ -41,10 +42,12 @@ def run(
     launcher: str = "none",
     devices: int = 1,
     boxes_by: str = "pycocotools",
+    adapted: tuple[Adaptation, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Train on ``train2017``, detect on ``val2017``, score; return metrics, interval and what was run.
 
-    ``iterations`` (updates), ``frozen`` and ``options`` replace the config's. ``out`` gets the snapshot,
+    ``iterations`` (updates), ``frozen``, ``options`` and ``adapted`` (what the backbone is told, and the recipe)
+    replace the config's. ``out`` gets the snapshot,
     ``losses.jsonl`` and ``detections.json``. Raises :class:`InputError` for data or a checkpoint that cannot be used.
     Of several processes all take part, and the first alone has metrics.
     """
@@ -60,10 +63,11 @@ def run(
     if is_first_process():
         require_pictures(data, progress)
     gpu = engine.device_name() != "cpu"
-    schedule = resolve(experiment["recipe"], data.annotated_images, devices, options, gpu)
+    adaptation, recipe = adapted or (Adaptation(), experiment["recipe"])
+    schedule = resolve(recipe, data.annotated_images, devices, options, gpu)
     changes = {
         **data_changes(data, out),
-        **model_changes(experiment["model"], architecture),
+        **model_changes(experiment["model"], architecture, adaptation),
         **engine.schedule_changes(schedule),
     }
     if frozen is not None:
@@ -83,6 +87,7 @@ def run(
             "iterations": schedule.updates,
             "schedule": schedule.as_record(),
             "frozen": backbone.frozen,
+            "backbone": {"type": backbone.type, **adaptation.as_record()},
             "heads": backbone.get("num_heads") or getattr(architecture, "num_heads", None),
             "taps": list(default_taps(architecture.depth)) if backbone.type == "CanonicalViT" else None,
             "relative_positions": backbone.get("relative_positions"),
@@ -98,7 +103,7 @@ def run(
 
 def check_fit(
     expects: Mapping[str, Any],
-    architecture: Architecture | ResNetArchitecture,
+    architecture: Any,
     checkpoint: str | os.PathLike[str],
     config: str,
 ) -> None:
@@ -131,12 +136,3 @@ def data_changes(data: CocoRoot, out: str | os.PathLike[str]) -> dict[str, Any]:
     for head in ("bbox_head", "mask_head"):
         changes[f"model.roi_head.{head}.num_classes"] = len(data.classes)
     return changes
-
-
-def model_changes(model: Mapping[str, Any], architecture: Architecture | ResNetArchitecture) -> dict[str, Any]:
-    """Config keys that fit the neck of an experiment to a checkpoint's widths and patch."""
-    if isinstance(architecture, ResNetArchitecture):
-        return {"model.neck.in_channels": list(architecture.widths)}
-    if model["neck"]["type"] == "SimplePyramidNeck":
-        return {"model.neck.in_channels": architecture.embed_dim, "model.neck.patch": architecture.patch_size}
-    return {"model.neck.in_channels": [architecture.embed_dim] * 4}

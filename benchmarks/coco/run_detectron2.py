@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from benchmarks.coco.recipe import Options, resolve
 from benchmarks.coco.run import check_fit
 from benchmarks.coco.scoring import box_scorer
 from benchmarks.engines import detectron2 as engine
+from benchmarks.engines.adaptation import Adaptation
 from benchmarks.errors import InputError
 from benchmarks.files import write_json
 from benchmarks.processes import is_first_process
@@ -33,6 +35,7 @@ def run(
     launcher: str = "none",
     devices: int = 1,
     boxes_by: str = "pycocotools",
+    adapted: tuple[Adaptation, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Train on ``train2017``, detect on ``val2017``, score; arguments and result are those of the other engine's."""
     start = time.monotonic()
@@ -45,8 +48,11 @@ def run(
     if is_first_process():
         require_pictures(data, progress)
     gpu = engine.device_name() != "cpu"
-    schedule = resolve(experiment.recipe, data.annotated_images, devices, options or Options(), gpu)
-    model, resolved = engine.train(config, checkpoint, out, data, schedule, seed, resume, progress, launcher)
+    adaptation, recipe = adapted or (Adaptation(), experiment.recipe)
+    schedule = resolve(recipe, data.annotated_images, devices, options or Options(), gpu)
+    model, resolved = engine.train(
+        config, checkpoint, out, data, schedule, seed, resume, progress, launcher, adaptation
+    )
     detections = data.own_ids(engine.detect(model, resolved, data, out, progress))
     scores: dict[str, Any] = {"metrics": {}, "interval": {}}
     if is_first_process():
@@ -60,7 +66,8 @@ def run(
             "iterations": schedule.updates,
             "schedule": schedule.as_record(),
             "heads": architecture.num_heads,
-            "relative_positions": bool(resolved.model.backbone.net.use_rel_pos),
+            "backbone": {"type": type(model.backbone.net).__name__, **adaptation.as_record()},
+            "relative_positions": any(".rel_pos_" in name for name in model.backbone.net.state_dict()),
             "boxes_scored_by": boxes_by,
             "train_images": data.train_images,
             "val_images": data.val_images,

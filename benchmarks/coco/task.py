@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import shapes
-from benchmarks.checkpoints.card import Architecture, ResNetArchitecture
+from benchmarks.backbones.fine_tuning import fitted
+from benchmarks.backbones.patches import PATCHES, fits
+from benchmarks.checkpoints.card import Architecture, Card, ResNetArchitecture
+from benchmarks.coco import vitdet
 from benchmarks.coco.check import require_pictures
 from benchmarks.coco.dataset import CocoRoot, open_coco
 from benchmarks.coco.engines import Engine, choose
@@ -21,6 +24,7 @@ from benchmarks.core.data import Fingerprint, fingerprint
 from benchmarks.core.model import Model
 from benchmarks.core.settings import option
 from benchmarks.core.task import Launch, Outcome, Place, Plan, Task
+from benchmarks.engines.adaptation import Adaptation, keeps_prefix, require_any_size
 from benchmarks.engines.identity import resolved_config
 from benchmarks.errors import InputError
 from benchmarks.files import read_json
@@ -38,11 +42,50 @@ class Settings(Options):
     variant: str = ""
     frozen: bool | None = None
     boxes_by: str = option(BOX_SCORERS[0], "who scores the boxes", BOX_SCORERS)
+    patches: str = option(
+        "resample", "patches that fit no stride, such as 14: their kernel resampled to 16, or images padded", PATCHES
+    )
+    checkpointing: bool = option(
+        False, "recompute activations of the backbone: less memory, a third more time", launch=True
+    )
 
     @property
     def options(self) -> Options:
         """The changes of the recipe alone."""
         return Options(self.batch, self.per_device, self.learning_rate, self.updates, self.precision)
+
+    @property
+    def adaptation(self) -> Adaptation:
+        """What the backbone is told."""
+        return Adaptation(self.patches, self.checkpointing)
+
+
+@dataclass(frozen=True)
+class ViTDetSettings(Settings):
+    """ViTDet's own settings; None: those of the checkpoint's recipe (:mod:`benchmarks.coco.vitdet`)."""
+
+    window: int | None = option(None, "tokens along a window; 0: global attention in every block")
+    drop_path: float | None = option(None, "of the last block, rising linearly from 0")
+    layer_decay: float | None = option(None, "factor of the learning rate from a layer to the one below")
+    prefix_tokens: bool | None = option(
+        None, "take class token and registers along; default: where there are registers (ViTDet has none)"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, value, low, high in (
+            ("window", self.window, 0, 1024),
+            ("drop-path", self.drop_path, 0, 0.999),
+            ("layer-decay", self.layer_decay, 1e-3, 1),
+        ):
+            if value is not None and not low <= value <= high:
+                raise InputError(f"--{name} is {value}: give a number from {low:g} to {high:g}")
+
+    @property
+    def adaptation(self) -> Adaptation:
+        return Adaptation(
+            self.patches, self.checkpointing, self.window, self.prefix_tokens, self.drop_path, self.layer_decay
+        )
 
 
 class Coco(Task[Settings, CocoRoot]):
@@ -78,24 +121,53 @@ class Coco(Task[Settings, CocoRoot]):
         counts = f"{data.train_images} training images, {data.val_images} validation images"
         return [f"data: {data.path}, {counts}", *data.notes]
 
+    def suit(self, model: Model, settings: Settings, scale: str) -> None:
+        """A checkpoint of the kind that its config is for, whose patches or stages a pyramid takes."""
+        config = self.config(model, settings, scale)
+        experiment = choose(settings.engine).read_config(config)
+        check_fit(experiment["expects"], model.card.architecture, model.weights(self.name), config.name)
+        frozen = settings.frozen or experiment["model"]["backbone"].get("frozen", False)
+        require_any_size(model.card.architecture, frozen, self.name)
+        fitted(model.card.architecture, settings.patches, model.name)
+        self.adapt(model.card, settings, experiment["recipe"], scale)
+
     def plan(self, model: Model, data: CocoRoot, settings: Settings, scale: str, launch: Launch) -> Plan:
         """The experiment of the checkpoint, its schedule on these devices, and its whole resolved config."""
         engine = choose(settings.engine)
         engine.require()
+        self.suit(model, settings, scale)
         config = self.config(model, settings, scale)
         experiment = engine.read_config(config)
-        check_fit(experiment["expects"], model.card.architecture, model.weights(self.name), config.name)
+        adaptation, recipe = self.adapt(model.card, settings, experiment["recipe"], scale)
         # A plan for GPUs can be made anywhere.
         gpu = scale == "paper" or engine.device_name() != "cpu"
-        schedule = resolve(experiment["recipe"], data.annotated_images, launch.devices, settings.options, gpu)
+        schedule = resolve(recipe, data.annotated_images, launch.devices, settings.options, gpu)
         variant = f"-{settings.variant}" if settings.variant else ""
         mini = " (mini)" if scale == "mini" else ""
         return Plan(
             f"{self.name}{variant}, {settings.engine}{mini}",
-            {"config": resolved_config(experiment), "schedule": schedule.deciding()},
+            {
+                "config": resolved_config(experiment),
+                "schedule": schedule.deciding(),
+                "backbone": adaptation.deciding(),
+            },
             variant,
-            (config.name, *schedule.lines()),
+            (config.name, *schedule.lines(), *self.said(model.card, adaptation, scale)),
         )
+
+    def adapt(
+        self, card: Card, settings: Settings, recipe: Mapping[str, Any], scale: str
+    ) -> tuple[Adaptation, Mapping[str, Any]]:
+        """What the backbone is told, and the schedule's recipe, for a checkpoint."""
+        return settings.adaptation, recipe
+
+    def said(self, card: Card, adaptation: Adaptation, scale: str) -> list[str]:
+        """For people: what is done to a checkpoint."""
+        a = card.architecture
+        fitting = fitted(a, adaptation.patches, "the checkpoint")
+        if fitting is not a:
+            return [f"patches of {a.patch_size} pixels resampled to {fitting.patch_size}"]
+        return [] if fits(a) else [f"patches of {a.patch_size} pixels: images padded to them, maps resampled"]
 
     def require(self, scale: str, device: str) -> None:
         """For scale paper a GPU."""
@@ -104,11 +176,13 @@ class Coco(Task[Settings, CocoRoot]):
 
     def run(self, model: Model, data: CocoRoot, settings: Settings, scale: str, place: Place) -> Outcome:
         """Train, detect, score; detections stay in the folder."""
-        found = choose(settings.engine).run(
+        engine, config = choose(settings.engine), self.config(model, settings, scale)
+        recipe = engine.read_config(config)["recipe"]
+        found = engine.run(
             model.weights(self.name),
             data,
             place.folder,
-            self.config(model, settings, scale),
+            config,
             seed=place.seed,
             progress=place.progress and is_first_process(),
             options=settings.options,
@@ -116,6 +190,7 @@ class Coco(Task[Settings, CocoRoot]):
             launcher=place.launch.launcher,
             devices=place.launch.devices,
             boxes_by=settings.boxes_by,
+            adapted=self.adapt(model.card, settings, recipe, scale),
         )
         return Outcome(found["metrics"], found["run"], found["interval"])
 
@@ -136,21 +211,19 @@ class Coco(Task[Settings, CocoRoot]):
     def config(self, model: Model, settings: Settings, scale: str) -> Path:
         """The config of a checkpoint's experiment; :class:`InputError` where there is none."""
         architecture = model.card.architecture
-        if not isinstance(architecture, Architecture | ResNetArchitecture):
-            raise InputError(f"{self.name} has no config for a {architecture.kind}")
         engine: Engine = choose(settings.engine)
         return engine.config(self.experiment(architecture, settings, scale))
 
-    def experiment(self, a: Architecture | ResNetArchitecture, settings: Settings, scale: str) -> str:
+    def experiment(self, a: Any, settings: Settings, scale: str) -> str:
         """Table 1's: by the kind and the size of the network."""
-        if isinstance(a, ResNetArchitecture):
-            if scale == "mini" or settings.variant:
-                raise InputError("a ResNet has Table 1's own config at scale paper, and neither a miniature nor heads")
-            return "mask_rcnn_r50_fpn_1x_coco"
         if scale == "mini":
             return "mask_rcnn_vit_fpn_mini"
         if settings.variant:
             return "mask_rcnn_vit_s16_8heads_fpn_1x_coco"
+        if isinstance(a, ResNetArchitecture):
+            return "mask_rcnn_r50_fpn_1x_coco"
+        if not isinstance(a, Architecture):
+            return "mask_rcnn_vit_fpn_1x_coco"
         if (a.embed_dim, a.depth, a.num_heads) == (384, 12, 6) and a.patch_size in (8, 16):
             return f"mask_rcnn_vit_s{a.patch_size}_fpn_1x_coco"
         return "mask_rcnn_vit_fpn_1x_coco"
@@ -159,7 +232,24 @@ class Coco(Task[Settings, CocoRoot]):
 class CocoVitDet(Coco):
     """Table 2's detector."""
 
-    def experiment(self, a: Architecture | ResNetArchitecture, settings: Settings, scale: str) -> str:
+    def settings(self, scale: str) -> ViTDetSettings:
+        """The recipe of the checkpoint's size, or the miniature's."""
+        return ViTDetSettings(frozen=self.frozen)
+
+    def adapt(
+        self, card: Card, settings: Settings, recipe: Mapping[str, Any], scale: str
+    ) -> tuple[Adaptation, Mapping[str, Any]]:
+        """The recipe of the checkpoint's method or size."""
+        a = card.architecture
+        if settings.variant and (a.position == "rope" or keeps_prefix(a, settings.prefix_tokens)):
+            raise InputError("--relative-positions: rotary positions and registers are not for them: leave them out")
+        return vitdet.adapted(card, settings.adaptation, recipe, scale == "mini")
+
+    def said(self, card: Card, adaptation: Adaptation, scale: str) -> list[str]:
+        """Patches, then the recipe."""
+        return [*super().said(card, adaptation, scale), *vitdet.lines(card, adaptation, scale == "mini")]
+
+    def experiment(self, a: Any, settings: Settings, scale: str) -> str:
         """One config, with or without relative positions, and its miniature."""
         relative = "_relpos" if settings.variant else ""
         return "mask_rcnn_vitdet_mini" if scale == "mini" else f"mask_rcnn_vitdet_b16{relative}_100ep_coco"

@@ -106,6 +106,9 @@ class Task(ABC, Generic[S, D]):
         """For people: what all jobs have in common."""
         return []
 
+    def suit(self, model: Model, settings: S, scale: str) -> None:
+        """:class:`benchmarks.errors.InputError` where a network of this kind cannot be judged, whatever the data."""
+
     def plan(self, model: Model, data: D, settings: S, scale: str, launch: Launch) -> Plan:
         """How ``model`` is judged; :class:`benchmarks.errors.InputError` where it cannot be."""
         return Plan(self.name)

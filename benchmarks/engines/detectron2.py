@@ -11,7 +11,6 @@ import copy
 import json
 import os
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +20,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from tqdm import tqdm
 
 from benchmarks.backbones.loading import load_exactly
-from benchmarks.backbones.windowed import global_blocks
 from benchmarks.checkpoints.canonical import read_canonical
-from benchmarks.checkpoints.targets import for_detectron2
 from benchmarks.devices import say_device
+from benchmarks.engines.adaptation import Adaptation
 from benchmarks.engines.chance import seed_all
 from benchmarks.engines.pixels import pixel_statistics
 from benchmarks.engines.schedule import Schedule
@@ -64,41 +62,40 @@ def read_config(config_file: str | os.PathLike[str]) -> Any:
     return LazyConfig.load(str(require_file(config_file, "config")))
 
 
-def build(config: Any, checkpoint: str | os.PathLike[str], classes: int) -> torch.nn.Module:
-    """The detector of ``config`` for a canonical checkpoint, every tensor of which it is proven to hold.
-
-    Width, depth, heads and position table are the checkpoint's. LayerScale is folded into the projections.
-    """
+def build(
+    config: Any, checkpoint: str | os.PathLike[str], classes: int, adaptation: Adaptation | None = None
+) -> torch.nn.Module:
+    """The detector of ``config`` for a canonical checkpoint, every tensor of which it is proven to hold."""
     from detectron2.config import instantiate
 
-    tensors, card = read_canonical(checkpoint)
-    a = card.architecture
-    wanted, _ = for_detectron2(tensors, card)
-    net, whole = config.model.backbone.net, global_blocks(a.depth)
-    net.embed_dim, net.depth, net.num_heads, net.patch_size = a.embed_dim, a.depth, a.num_heads, a.patch_size
-    net.mlp_ratio, net.qkv_bias, net.pretrain_img_size = a.hidden / a.embed_dim, a.qkv_bias, a.image_size
-    net.pretrain_use_cls_token = bool(a.position_prefix_rows)
-    net.window_block_indexes = [index for index in range(a.depth) if index not in whole]
+    from benchmarks.engines.detectron2_network import fit, set_recomputing
+
+    adaptation = adaptation or Adaptation()
+    wanted = fit(config, checkpoint, adaptation)
     config.model.roi_heads.num_classes = classes
-    config.model.pixel_mean, config.model.pixel_std = pixel_statistics(card)
+    config.model.pixel_mean, config.model.pixel_std = pixel_statistics(read_canonical(checkpoint)[1])
     model = instantiate(config.model)
-    wanted = {name.removeprefix("backbone.net."): tensor for name, tensor in wanted.items()}
     own = {name: value for name, value in model.backbone.net.state_dict().items() if ".rel_pos_" in name}
     load_exactly(model.backbone.net, {**own, **wanted}, where=f"detectron2's backbone, {checkpoint}")
+    if adaptation.checkpointing:
+        set_recomputing(model)
     return model.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def make_optimizer(config: Any, model: torch.nn.Module, learning_rate: float) -> torch.optim.Optimizer:
+def make_optimizer(
+    config: Any, model: torch.nn.Module, learning_rate: float, adaptation: Adaptation | None = None
+) -> torch.optim.Optimizer:
     """The config's optimiser with detectron2's own groups: layer decay by the ViT's depth, and its decay exceptions."""
     from detectron2.config import instantiate
-    from detectron2.modeling.backbone.vit import get_vit_lr_decay_rate
 
-    settings = copy.deepcopy(config.optimizer)
+    from benchmarks.engines.detectron2_network import layer_decay
+
+    settings, adaptation = copy.deepcopy(config.optimizer), adaptation or Adaptation()
     settings.lr, settings.params.model = learning_rate, model
-    depth = len(model.backbone.net.blocks)
-    settings.params.lr_factor_func = partial(
-        get_vit_lr_decay_rate, num_layers=depth, lr_decay_rate=config.layer_decay.rate
-    )
+    rate = config.layer_decay.rate if adaptation.layer_decay is None else adaptation.layer_decay
+    settings.params.lr_factor_func = layer_decay(model, rate)
+    if adaptation.all_decay:
+        settings.params.overrides, settings.params.weight_decay_norm = {}, None
     return instantiate(settings)
 
 
@@ -160,6 +157,7 @@ def train(
     resume: bool = True,
     progress: bool = True,
     launcher: str = "none",
+    adaptation: Adaptation | None = None,
 ) -> tuple[torch.nn.Module, Any]:
     """Train; return the detector and its resolved config. A run that finds its own snapshot in ``out`` goes on."""
     from detectron2.utils.events import EventStorage
@@ -167,8 +165,8 @@ def train(
     rank, world = _processes(launcher)
     config = read_config(config_file)
     seed_all(seed, 0)
-    model = build(config, checkpoint, len(data.classes))
-    optimizer = make_optimizer(config, model, schedule.learning_rate)
+    model = build(config, checkpoint, len(data.classes), adaptation)
+    optimizer = make_optimizer(config, model, schedule.learning_rate, adaptation)
     rates = [group["lr"] for group in optimizer.param_groups]
     scaler = torch.amp.GradScaler("cuda", enabled=schedule.precision == "fp16")
     out, snapshot, start = Path(out), Path(out) / "last.pth", 0

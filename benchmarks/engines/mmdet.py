@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
+from benchmarks.backbones.patches import nearest_stride
+from benchmarks.engines.adaptation import Adaptation, has_stages, widths_of
 from benchmarks.engines.mmengine_run import (
     LAUNCHERS,
     device_name,
@@ -28,6 +30,7 @@ __all__ = [
     "coco_classes",
     "detect",
     "device_name",
+    "model_changes",
     "read_config",
     "require_mmdet",
     "schedule_changes",
@@ -88,6 +91,24 @@ def schedule_changes(schedule: Schedule) -> dict[str, Any]:
     if schedule.precision != "fp32":
         changes["model.rpn_head.type"] = "PreciseRPN"
     return changes
+
+
+def model_changes(model: Mapping[str, Any], architecture: Any, adaptation: Adaptation | None = None) -> dict[str, Any]:
+    """Config keys that fit an experiment's backbone and neck to a checkpoint: its kind, widths and patch."""
+    told, kind = adaptation or Adaptation(), model["backbone"]["type"]
+    changes: dict[str, Any] = {"model.backbone.patches": told.patches}
+    if told.checkpointing:
+        changes["model.backbone.checkpointing"] = True
+    if kind == "CanonicalViTDet":
+        given = {"window": told.window, "prefix_tokens": told.prefix_tokens, "drop_path_rate": told.drop_path}
+        changes |= {f"model.backbone.{name}": value for name, value in given.items() if value is not None}
+        rates = {"rate": told.layer_decay, "all_decay": told.all_decay}
+        changes |= {f"optim_wrapper.paramwise_cfg.{name}": value for name, value in rates.items() if value is not None}
+        patch = nearest_stride(architecture.patch_size)
+        return changes | {"model.neck.in_channels": architecture.embed_dim, "model.neck.patch": patch}
+    if kind == "CanonicalViT" and has_stages(architecture):
+        changes["model.backbone.type"] = "CanonicalStages"
+    return changes | {"model.neck.in_channels": widths_of(architecture)}
 
 
 def detect(runner, dataloader_config: dict[str, Any], progress: bool = True) -> list[dict[str, Any]]:

@@ -6,18 +6,18 @@ Importing this module imports mmdet; :mod:`benchmarks.engines.mmdet` does so whe
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import nn
 
-from benchmarks.backbones.loading import load_exactly, weight_differences
+from benchmarks.backbones.fine_tuning import Prepared, prepare, recompute, take_off
+from benchmarks.backbones.loading import build, load_exactly, weight_differences
+from benchmarks.backbones.patches import nearest_stride, on_padded
 from benchmarks.backbones.pyramid import FourTapPyramid, default_taps
-from benchmarks.backbones.resnet import HouseResNet
-from benchmarks.backbones.vit import HouseViT
-from benchmarks.checkpoints.canonical import read_canonical
+from benchmarks.backbones.timm_network import TimmNetwork
 from benchmarks.checkpoints.card import Architecture, ResNetArchitecture
 from benchmarks.errors import InputError
 
@@ -28,17 +28,42 @@ class CanonicalBackbone(BaseModule):
     """What all backbones of a canonical checkpoint share: ``self.network`` gets every tensor of the file, no other.
 
     A subclass names its network by ``holder``, so that parameter names say what they belong to.
+
+    Args:
+        checkpoint: canonical ``.safetensors``.
+        num_heads: None takes the card's. Another number is "as released" of configs that got it wrong; no
+            shape tells, so it is only ever set on purpose.
+        frozen: leave the network as it is and train what follows.
+        patches: what becomes of patches that fit no stride (:mod:`benchmarks.backbones.patches`).
     """
 
     holder: str
 
-    def __init__(self, checkpoint: str, frozen: bool = False, init_cfg: dict | None = None) -> None:
+    def __init__(
+        self,
+        checkpoint: str,
+        num_heads: int | None = None,
+        frozen: bool = False,
+        patches: str = "resample",
+        init_cfg: dict | None = None,
+    ) -> None:
         super().__init__(init_cfg)
-        self.checkpoint, self.frozen = checkpoint, frozen
+        self.checkpoint, self.frozen, self.patches, self.num_heads = checkpoint, frozen, patches, num_heads
+        self.card = self.prepared().card
 
     @property
     def network(self) -> nn.Module:
         return getattr(self, self.holder)
+
+    def prepared(self) -> Prepared:
+        """Tensors and card as this detector takes them."""
+        found = prepare(self.checkpoint, self.patches)
+        if self.num_heads is not None:
+            if not isinstance(found.card.architecture, Architecture):
+                raise InputError(f"{self.checkpoint} is a {found.card.architecture.kind}, whose heads cannot be chosen")
+            architecture = dataclasses.replace(found.card.architecture, num_heads=self.num_heads)
+            found = found._replace(card=dataclasses.replace(found.card, architecture=architecture))
+        return found
 
     def init_weights(self) -> None:
         """Load the canonical tensors, all of them."""
@@ -47,7 +72,7 @@ class CanonicalBackbone(BaseModule):
 
     def expected(self) -> dict[str, torch.Tensor]:
         """The tensors that the network must hold before the first step."""
-        return read_canonical(self.checkpoint)[0]
+        return dict(self.prepared().tensors)
 
     def differences(self) -> list[str]:
         """What keeps the network from being exactly the file's."""
@@ -60,26 +85,16 @@ class CanonicalBackbone(BaseModule):
         return self
 
 
-def vit_of(checkpoint: str, num_heads: int | None) -> tuple[Architecture, object]:
-    """Architecture and resize rule of a ViT checkpoint, with the number of heads that was asked for."""
-    _, card = read_canonical(checkpoint)
-    if not isinstance(card.architecture, Architecture):
-        raise InputError(f"{checkpoint} is a {card.architecture.kind}, but this detector is for a ViT")
-    return dataclasses.replace(card.architecture, num_heads=num_heads or card.architecture.num_heads), card.resize
-
-
 @MODELS.register_module()
 class CanonicalViT(CanonicalBackbone):
-    """The house ViT of a canonical checkpoint under the four-tap pyramid.
+    """The ViT of a canonical checkpoint, of the house or of timm's own class, under the four-tap pyramid.
 
     Args:
-        checkpoint: canonical ``.safetensors``.
         taps: four block indices; None takes :func:`default_taps`.
-        num_heads: None takes the card's. Another number is "as released" of configs that got it wrong; no
-            shape tells, so it is only ever set on purpose.
         drop_path_rate: of the last block, rising linearly from 0.
         norm: ``SyncBN`` or, in one process without a GPU, ``BN``.
-        frozen: leave the ViT as it is and train the pyramid and what follows.
+        checkpointing: recompute activations in the backward pass.
+        options: as of :class:`CanonicalBackbone`.
     """
 
     holder = "vit"
@@ -88,59 +103,81 @@ class CanonicalViT(CanonicalBackbone):
         self,
         checkpoint: str,
         taps: list[int] | None = None,
-        num_heads: int | None = None,
         drop_path_rate: float = 0.0,
         norm: str = "SyncBN",
-        frozen: bool = False,
-        init_cfg: dict | None = None,
+        checkpointing: bool = False,
+        **options: Any,
     ) -> None:
-        super().__init__(checkpoint, frozen, init_cfg)
-        architecture, resize = vit_of(checkpoint, num_heads)
-        self.vit = HouseViT(architecture, resize, drop_path_rate)
-        self.taps = list(taps or default_taps(architecture.depth))
-        if len(self.taps) != 4 or not all(0 <= tap < architecture.depth for tap in self.taps):
-            raise InputError(f"taps {self.taps} do not name four of the {architecture.depth} blocks of {checkpoint}")
-        self.pyramid = FourTapPyramid(architecture.embed_dim, architecture.patch_size, NORMS[norm])
+        super().__init__(checkpoint, **options)
+        a = self.card.architecture
+        if isinstance(a, ResNetArchitecture) or getattr(a, "hierarchical", False):
+            raise InputError(f"{checkpoint} is a {a.kind} of stages, but this detector is for a ViT")
+        self.vit = build(self.card, drop_path_rate)
+        self.taps = list(taps or default_taps(a.depth))
+        if len(self.taps) != 4 or not all(0 <= tap < a.depth for tap in self.taps):
+            raise InputError(f"taps {self.taps} do not name four of the {a.depth} blocks of {checkpoint}")
+        self.patch = a.patch_size
+        self.pyramid = FourTapPyramid(a.embed_dim, nearest_stride(self.patch), NORMS[norm])
         # The taps are raw: the final norm takes no part in training. Positions do, fixed ones of the pretraining too,
         # as in the published detector.
-        self.vit.norm.requires_grad_(False)
-        if frozen:
-            self.vit.requires_grad_(False)
+        take_off(self.vit, self.frozen)
+        if checkpointing and not self.frozen:
+            recompute(self.vit)
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Images ``[B, 3, H, W]``, sides multiples of 32 -> four maps of strides 4, 8, 16, 32."""
-        height, width = images.shape[-2:]
-        step = self.pyramid.multiple  # 32 where the patch divides it, so that nothing is padded
-        whole = F.pad(images, (0, -width % step, 0, -height % step))
-        taps = self.vit.forward_intermediates(whole, indices=self.taps, norm=False, intermediates_only=True)
-        return self.pyramid(taps, (height, width))
+        return self.pyramid(on_padded(self._tapped, images, self.patch))
+
+    def _tapped(self, images: torch.Tensor) -> list[torch.Tensor]:
+        return self.vit.forward_intermediates(images, indices=self.taps, norm=False, intermediates_only=True)
 
 
 @MODELS.register_module()
-class CanonicalResNet(CanonicalBackbone):
-    """The house ResNet of a canonical checkpoint: the maps of its four stages, all layers trained.
+class CanonicalStages(CanonicalBackbone):
+    """A ResNet, ConvNeXt or Swin of a canonical checkpoint: the raw maps of its four stages, all layers trained.
 
     Args:
-        checkpoint: canonical ``.safetensors``.
-        norm: ``SyncBN`` turns its batch norms into synchronised ones; ``BN`` leaves them.
-        frozen: leave the network as it is, statistics too.
+        drop_path_rate: of timm's networks; a ResNet has none.
+        norm: ``SyncBN`` turns batch norms into synchronised ones; ``BN`` leaves them.
+        checkpointing: recompute activations in the backward pass.
+        options: as of :class:`CanonicalBackbone`.
     """
 
-    holder = "resnet"
+    holder = "stages"
 
     def __init__(
-        self, checkpoint: str, norm: str = "SyncBN", frozen: bool = False, init_cfg: dict | None = None
+        self,
+        checkpoint: str,
+        drop_path_rate: float = 0.0,
+        norm: str = "SyncBN",
+        checkpointing: bool = False,
+        **options: Any,
     ) -> None:
-        super().__init__(checkpoint, frozen, init_cfg)
-        _, card = read_canonical(checkpoint)
-        if not isinstance(card.architecture, ResNetArchitecture):
-            raise InputError(f"{checkpoint} is a {card.architecture.kind}, but this detector is for a ResNet")
-        self.resnet = HouseResNet(card.architecture)
+        super().__init__(checkpoint, **options)
+        a = self.card.architecture
+        if not isinstance(a, ResNetArchitecture) and not getattr(a, "hierarchical", False):
+            raise InputError(f"{checkpoint} is a {a.kind} of one stride, but this detector is for networks of stages")
+        network = build(self.card, drop_path_rate)
         if norm == "SyncBN":
-            self.resnet = nn.SyncBatchNorm.convert_sync_batchnorm(self.resnet)
-        if frozen:
-            self.resnet.requires_grad_(False)
+            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        setattr(self, self.holder, network)
+        take_off(network, self.frozen)
+        if checkpointing and not self.frozen:
+            recompute(network)
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Images ``[B, 3, H, W]`` -> four maps of strides 4, 8, 16, 32."""
-        return tuple(self.resnet.stages(images))
+        network = self.network
+        return tuple(network.stage_maps(images) if isinstance(network, TimmNetwork) else network.stages(images))
+
+
+@MODELS.register_module()
+class CanonicalResNet(CanonicalStages):
+    """:class:`CanonicalStages` for a ResNet alone, under the name that its published detectors' parameters have."""
+
+    holder = "resnet"
+
+    def __init__(self, checkpoint: str, **options: Any) -> None:
+        super().__init__(checkpoint, **options)
+        if not isinstance(self.card.architecture, ResNetArchitecture):
+            raise InputError(f"{checkpoint} is a {self.card.architecture.kind}, but this detector is for a ResNet")

@@ -10,16 +10,17 @@ import json
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from mmengine.model import BaseModule
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS, MODELS
 from torch import nn
 
+from benchmarks.backbones.fine_tuning import prepare, recompute, take_off
 from benchmarks.backbones.loading import build, load_exactly, weight_differences
+from benchmarks.backbones.patches import nearest_stride, on_padded
 from benchmarks.backbones.pyramid import FourTapPyramid
-from benchmarks.backbones.resnet import HouseResNet
-from benchmarks.checkpoints.canonical import read_canonical
+from benchmarks.backbones.timm_network import TimmNetwork
+from benchmarks.checkpoints.card import ResNetArchitecture
 from benchmarks.errors import InputError
 
 NORMS = {"SyncBN": nn.SyncBatchNorm, "BN": nn.BatchNorm2d}
@@ -37,16 +38,19 @@ def segmentation_taps(depth: int) -> tuple[int, ...]:
 
 @MODELS.register_module()
 class SegmentationBackbone(BaseModule):
-    """The house ViT or ResNet of a canonical checkpoint with four maps out.
+    """The network of a canonical checkpoint with four maps out: a ViT's taps, or the stages that it has.
 
     Args:
         checkpoint: canonical ``.safetensors``.
         levels: of a ViT. ``declared``: the four taps as they are, all of the patch's stride, as FLSL and SelfPatch
-            released it. ``real``: the detectors' pyramid brings them to strides 4, 8, 16 and 32. A ResNet has these.
+            released it. ``real``: the detectors' pyramid brings them to strides 4, 8, 16 and 32. Networks of stages
+            (ResNet, ConvNeXt, Swin) have these.
         train_positions: whether fixed (sine-cosine) positions train as well, as they do in the released code.
-        drop_path_rate: of a ViT's last block, rising linearly from 0.
+        drop_path_rate: of the last block, rising linearly from 0; a ResNet has none.
         norm: of the pyramid: ``SyncBN`` or, in one process without a GPU, ``BN``.
         frozen: leave the network as it is and train what follows.
+        patches: what becomes of patches that fit no stride (:mod:`benchmarks.backbones.patches`).
+        checkpointing: recompute activations in the backward pass.
     """
 
     def __init__(
@@ -57,36 +61,36 @@ class SegmentationBackbone(BaseModule):
         drop_path_rate: float = 0.0,
         norm: str = "SyncBN",
         frozen: bool = False,
+        patches: str = "resample",
+        checkpointing: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        self.checkpoint, self.frozen, self.pyramid = checkpoint, frozen, None
-        _, card = read_canonical(checkpoint)
+        self.checkpoint, self.frozen, self.patches, self.pyramid = checkpoint, frozen, patches, None
+        card = prepare(checkpoint, patches).card
         a = card.architecture
         self.network = build(card, drop_path_rate)
-        if isinstance(self.network, HouseResNet):
+        if isinstance(a, ResNetArchitecture) or getattr(a, "hierarchical", False):
             self.taps = None
         else:
-            if 32 % a.patch_size:
-                raise InputError(f"Semantic FPN here takes a ViT of patch 8 or 16, and {checkpoint} has {a.patch_size}")
-            self.taps = list(segmentation_taps(a.depth))
+            self.taps, self.patch = list(segmentation_taps(a.depth)), a.patch_size
             if levels == "real":
-                self.pyramid = FourTapPyramid(a.embed_dim, a.patch_size, NORMS[norm])
-            # The taps are raw: the final norm takes no part.
-            self.network.norm.requires_grad_(False)
-            if a.position.startswith("sincos"):
-                self.network.pos_embed.requires_grad_(train_positions)
-        if frozen:
-            self.network.requires_grad_(False)
+                self.pyramid = FourTapPyramid(a.embed_dim, nearest_stride(a.patch_size), NORMS[norm])
+        # The taps are raw: the final norm takes no part.
+        take_off(self.network, frozen)
+        if getattr(a, "position", "").startswith("sincos"):
+            self.network.pos_embed.requires_grad_(train_positions and not frozen)
+        if checkpointing and not frozen:
+            recompute(self.network)
 
     def init_weights(self) -> None:
         """Load the canonical tensors, all of them."""
-        load_exactly(self.network, read_canonical(self.checkpoint)[0], self.checkpoint)
+        load_exactly(self.network, prepare(self.checkpoint, self.patches).tensors, self.checkpoint)
         self._is_init = True
 
     def differences(self) -> list[str]:
         """What keeps the network from being exactly the file's."""
-        return weight_differences(self.network, read_canonical(self.checkpoint)[0])
+        return weight_differences(self.network, prepare(self.checkpoint, self.patches).tensors)
 
     def train(self, mode: bool = True) -> SegmentationBackbone:
         super().train(mode)
@@ -97,11 +101,14 @@ class SegmentationBackbone(BaseModule):
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Images ``[B, 3, H, W]`` -> four maps. Sides are multiples of 32, or of anything where levels are declared:
         patches beyond the edge are filled up with zeros, as mmseg does."""
-        if self.taps is not None:
-            side = self.network.architecture.patch_size
-            images = F.pad(images, (0, -images.shape[3] % side, 0, -images.shape[2] % side))
-        maps = self.network.forward_intermediates(images, indices=self.taps, norm=False, intermediates_only=True)
+        if self.taps is None:
+            stages = self.network.stage_maps if isinstance(self.network, TimmNetwork) else self.network.stages
+            return tuple(stages(images))
+        maps = on_padded(self._tapped, images, self.patch)
         return tuple(maps) if self.pyramid is None else self.pyramid(maps)
+
+    def _tapped(self, images: torch.Tensor) -> list[torch.Tensor]:
+        return self.network.forward_intermediates(images, indices=self.taps, norm=False, intermediates_only=True)
 
 
 @DATASETS.register_module()

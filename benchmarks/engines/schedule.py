@@ -6,6 +6,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.errors import InputError
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -45,3 +47,16 @@ class Schedule:
             f"{self.updates} updates, warm-up {self.warm_up}, drops after {drops}, rate {self.learning_rate:g}",
             *self.notes,
         ]
+
+
+def share(batch: int, per_device: int | None, devices: int) -> int:
+    """Images that a device takes at a time; :class:`InputError` where a batch is no whole number of passes."""
+    if batch % devices:
+        raise InputError(f"a batch of {batch} does not divide among {devices} devices: set --batch or --gpus")
+    taken = per_device or batch // devices
+    if batch % (devices * taken):
+        raise InputError(
+            f"a batch of {batch} is no whole number of passes of {devices} devices with {taken} images: "
+            "set --per-device or --batch"
+        )
+    return taken

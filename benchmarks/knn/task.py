@@ -71,9 +71,13 @@ class Knn(Task[Settings, BoxedImageNet]):
         counts = ", ".join(f"{len(split.images):,} {name} images with boxes" for name, split in data.splits.items())
         return [f"data: {data.root}, {counts}", *remarks(data.splits)]
 
-    def plan(self, model: Model, data: BoxedImageNet, settings: Settings, scale: str, launch: Launch) -> Plan:
-        """The protocol; :class:`InputError` where it does not know the patch size."""
+    def suit(self, model: Model, settings: Settings, scale: str) -> None:
+        """:class:`InputError` where the protocol does not know the patch size."""
         check_protocol(settings.protocol, model.patch_size)
+
+    def plan(self, model: Model, data: BoxedImageNet, settings: Settings, scale: str, launch: Launch) -> Plan:
+        """The protocol."""
+        self.suit(model, settings, scale)
         return Plan(settings.protocol)
 
     def run(self, model: Model, data: BoxedImageNet, settings: Settings, scale: str, place: Place) -> Outcome:

@@ -5,19 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from benchmarks.checkpoints.card import Architecture
 from benchmarks.engines import mmdet as engine
-from benchmarks.errors import InputError
+from benchmarks.engines.schedule import Schedule, share
 from benchmarks.uavdt.options import DetectorOptions
 
 #: Steps of the rising learning rate; a short run takes a tenth of its steps.
 WARM_UP = 1000
-
-
-def require_divisible(options: DetectorOptions, devices: int) -> None:
-    """:class:`InputError` for a batch that the devices cannot share evenly."""
-    if options.batch % devices:
-        raise InputError(f"a batch of {options.batch} does not divide among {devices} devices: set --batch or --gpus")
 
 
 def phases(options: DetectorOptions) -> list[tuple[str, str]]:
@@ -26,7 +19,7 @@ def phases(options: DetectorOptions) -> list[tuple[str, str]]:
 
 
 def detector_changes(
-    config: Any, options: DetectorOptions, classes: int, annotated: int, devices: int, architecture: Architecture
+    config: Any, options: DetectorOptions, classes: int, annotated: int, devices: int, architecture: Any
 ) -> dict[str, Any]:
     """Config keys of a detector of ``classes``, trained on ``annotated`` pictures an epoch; none says where data is."""
     iterations = options.epochs * math.ceil(annotated / options.batch)
@@ -34,7 +27,7 @@ def detector_changes(
         **_picture_changes(config, options),
         **_model_changes(options, classes),
         **_schedule_changes(options, iterations, devices),
-        "model.neck.in_channels": [architecture.embed_dim] * 4,
+        **engine.model_changes(config["model"], architecture, options.adaptation),
     }
 
 
@@ -51,8 +44,9 @@ def _picture_changes(config: Any, options: DetectorOptions) -> dict[str, Any]:
 def _model_changes(options: DetectorOptions, classes: int) -> dict[str, Any]:
     # Anchors and proposals more than half inside a region teach nothing, or the regions are background.
     masked = 0.5 if options.ignored_regions == "masked" else -1
+    heads = {} if options.detector_heads is None else {"model.backbone.num_heads": options.detector_heads}
     return {
-        "model.backbone.num_heads": options.detector_heads,
+        **heads,
         "model.roi_head.bbox_head.num_classes": classes,
         "model.train_cfg.rpn.assigner.ignore_iof_thr": masked,
         "model.train_cfg.rcnn.assigner.ignore_iof_thr": masked,
@@ -63,17 +57,13 @@ def _model_changes(options: DetectorOptions, classes: int) -> dict[str, Any]:
 
 
 def _schedule_changes(options: DetectorOptions, iterations: int, devices: int) -> dict[str, Any]:
-    warm_up = min(WARM_UP, max(1, iterations // 10))
-    milestones = [iterations * 2 // 3, iterations * 11 // 12]
-    changes: dict[str, Any] = {
-        "train_dataloader.batch_size": options.batch // devices,
-        "train_cfg.max_iters": iterations,
-        "optim_wrapper.optimizer.lr": options.learning_rate,
-        "param_scheduler": [
-            {"type": "LinearLR", "start_factor": 0.001, "by_epoch": False, "begin": 0, "end": warm_up},
-            {"type": "MultiStepLR", "by_epoch": False, "milestones": milestones, "gamma": 0.1},
-        ],
-    }
+    per_device = share(options.batch, options.per_device, devices)
+    passes = options.batch // (devices * per_device)
+    warm_up, drops = min(WARM_UP, max(1, iterations // 10)), (iterations * 2 // 3, iterations * 11 // 12)
+    schedule = Schedule(
+        options.batch, devices, per_device, passes, iterations, warm_up, drops, options.learning_rate, "fp32"
+    )
+    changes = engine.schedule_changes(schedule)
     if options.validate_every:
-        changes["train_cfg.val_interval"] = options.validate_every * iterations // options.epochs
+        changes["train_cfg.val_interval"] = options.validate_every * schedule.passes // options.epochs
     return changes

@@ -9,7 +9,9 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.backbones.patches import PATCHES
 from benchmarks.core.settings import flag, option
+from benchmarks.engines.adaptation import Adaptation
 from benchmarks.errors import InputError
 
 
@@ -38,6 +40,11 @@ class DetectorOptions:
     detector_heads: int | None = option(
         None, "the checkpoint's own attention heads; 8 is what FLSL's released detection configs say by mistake"
     )
+    patches: str = option("resample", "patches of 14 pixels: their kernel resampled to 16, or images padded", PATCHES)
+    per_device: int | None = option(
+        None, "images a device takes at a time; gradients are accumulated to the batch", launch=True
+    )
+    checkpointing: bool = option(False, "recompute the backbone's activations: less memory, more time", launch=True)
     validate_every: int = option(
         0, "epochs between scores during training; 0: the test set is looked at once, at the end"
     )
@@ -47,12 +54,19 @@ class DetectorOptions:
             value, choices = getattr(self, field.name), field.metadata["choices"]
             if choices and value not in choices:
                 raise InputError(f"{flag(field.name)} is {value!r}: choose one of {', '.join(map(str, choices))}")
-        positive = ("long_side", "short_side", "detections_per_image", "epochs", "batch", "learning_rate")
+        positive = ("long_side", "short_side", "detections_per_image", "epochs", "batch", "learning_rate", "per_device")
         for name in positive:
+            if getattr(self, name) is None:
+                continue
             if not getattr(self, name) > 0:
                 raise InputError(f"{flag(name)} is {getattr(self, name)}: give a number above 0")
         if not 0 <= self.score_threshold < 1 or self.validate_every < 0:
             raise InputError("--score-threshold must be from 0 to 1, --validate-every not negative")
+
+    @property
+    def adaptation(self) -> Adaptation:
+        """What the backbone is told."""
+        return Adaptation(self.patches, self.checkpointing)
 
     def as_record(self) -> dict[str, Any]:
         """Name -> its value, that of scale ``paper``, and the reason for the latter."""

@@ -11,8 +11,9 @@ from benchmarks.backbones.pyramid import default_taps
 from benchmarks.checkpoints.canonical import read_canonical
 from benchmarks.configs import third_party_configs
 from benchmarks.engines import mmdet as engine
+from benchmarks.engines.adaptation import has_stages
 from benchmarks.uavdt.dataset import CLASSES, UavdtRoot, write_coco
-from benchmarks.uavdt.detector import detector_changes, phases, require_divisible
+from benchmarks.uavdt.detector import detector_changes, phases
 from benchmarks.uavdt.evaluation import evaluate
 from benchmarks.uavdt.intervals import interval
 from benchmarks.uavdt.options import Options
@@ -45,7 +46,6 @@ def run(
     or a checkpoint that cannot be used.
     """
     start, out, config = time.monotonic(), Path(out), Path(config or CONFIG[scale])
-    require_divisible(options, devices)
     architecture = read_canonical(checkpoint)[1].architecture
     engine.require_mmdet()
     counts = {
@@ -69,8 +69,9 @@ def run(
             "options": options.as_record(),
             "iterations": changes["train_cfg.max_iters"],
             "frozen": runner.cfg.model.backbone.frozen,
-            "taps": list(default_taps(architecture.depth)),
-            "heads": options.detector_heads or architecture.num_heads,
+            "backbone": {"type": runner.cfg.model.backbone.type, **options.adaptation.as_record()},
+            "taps": None if has_stages(architecture) else list(default_taps(architecture.depth)),
+            "heads": options.detector_heads or getattr(architecture, "num_heads", None),
             "devices": devices,
             "train": counts["train"],
             "test": counts["test"],

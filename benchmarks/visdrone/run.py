@@ -11,7 +11,8 @@ from benchmarks.backbones.pyramid import default_taps
 from benchmarks.checkpoints.canonical import read_canonical
 from benchmarks.configs import third_party_configs
 from benchmarks.engines import mmdet as engine
-from benchmarks.uavdt.detector import detector_changes, phases, require_divisible
+from benchmarks.engines.adaptation import has_stages
+from benchmarks.uavdt.detector import detector_changes, phases
 from benchmarks.visdrone.dataset import IMAGES, VisdroneRoot, write_coco
 from benchmarks.visdrone.evaluation import evaluate
 from benchmarks.visdrone.options import Options
@@ -43,7 +44,6 @@ def run(
     checkpoint that cannot be used.
     """
     start, out, config = time.monotonic(), Path(out), CONFIG[scale]
-    require_divisible(options, devices)
     architecture = read_canonical(checkpoint)[1].architecture
     engine.require_mmdet()
     splits = {"train": data.train, "test": data.val}
@@ -63,8 +63,8 @@ def run(
             "options": options.as_record(),
             "iterations": changes["train_cfg.max_iters"],
             "frozen": runner.cfg.model.backbone.frozen,
-            "taps": list(default_taps(architecture.depth)),
-            "heads": options.detector_heads or architecture.num_heads,
+            "taps": None if has_stages(architecture) else list(default_taps(architecture.depth)),
+            "heads": options.detector_heads or getattr(architecture, "num_heads", None),
             "devices": devices,
             "train": counts["train"],
             "test": counts["test"],

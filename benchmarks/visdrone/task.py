@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks import shapes
-from benchmarks.checkpoints.card import Architecture
+from benchmarks.backbones.fine_tuning import fitted
 from benchmarks.core.data import Fingerprint, fingerprint
 from benchmarks.core.model import Model
 from benchmarks.core.task import Launch, Outcome, Place, Plan, Task
 from benchmarks.engines import mmdet as engine
+from benchmarks.engines.adaptation import require_any_size
 from benchmarks.engines.identity import resolved_config
+from benchmarks.engines.schedule import share
 from benchmarks.errors import InputError
 from benchmarks.processes import is_first_process
-from benchmarks.uavdt.detector import require_divisible
 from benchmarks.visdrone.dataset import TOTAL, VisdroneRoot, check_split, open_visdrone, split_folder
 from benchmarks.visdrone.evaluation import PROTOCOL
 from benchmarks.visdrone.options import SCALES, Options
@@ -65,13 +66,17 @@ class Visdrone(Task[Options, VisdroneRoot]):
             lines.append(f"  {name} = {entry['value']}{instead}: {entry['reason']}")
         return lines
 
+    def suit(self, model: Model, settings: Options, scale: str) -> None:
+        """A checkpoint whose patches or stages a pyramid takes, at more than one size of images where it is trained."""
+        model.weights(self.name)
+        frozen = engine.read_config(CONFIG[scale])["model"]["backbone"]["frozen"]
+        require_any_size(model.card.architecture, frozen, self.name)
+        fitted(model.card.architecture, settings.patches, model.name)
+
     def plan(self, model: Model, data: VisdroneRoot, settings: Options, scale: str, launch: Launch) -> Plan:
         """The scale's config, resolved."""
-        if not isinstance(model.card.architecture, Architecture):
-            raise InputError(
-                f"{model.weights(self.name)} is a {model.card.architecture.kind}: Table 3's config is for a ViT"
-            )
-        require_divisible(settings, launch.devices)
+        self.suit(model, settings, scale)
+        share(settings.batch, settings.per_device, launch.devices)
         config = resolved_config(engine.read_config(CONFIG[scale]))
         return Plan(PROTOCOL, {"config": config}, details=(CONFIG[scale].name,))
 

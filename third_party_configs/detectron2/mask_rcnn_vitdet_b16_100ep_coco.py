@@ -6,7 +6,9 @@ Cost: 184,375 updates of 64 images of 1024 x 1024, about 1,000 GPU-hours at the 
 Expected score (box AP / mask AP, paper): DINO 48.9 / 43.7, MAE 51.2 / 45.5, FLSL 53.1 / 47.0.
 
 detectron2's own config but for the relative positions. Whether the position table has a class row, and the ViT's width,
-depth and heads, come from the checkpoint's card.
+depth and heads, come from the checkpoint's card; length, learning rates, windows and drop path of other sizes from
+benchmarks/coco/vitdet.py. A network that detectron2's ViT cannot hold (registers, rotary positions, gated MLPs) runs as
+the house's, below detectron2's pyramid and heads.
 """
 
 import detectron2.data.transforms as T
@@ -16,7 +18,7 @@ from detectron2.config import LazyCall
 size = 1024
 # 184,375 updates = 100 epochs x 118,000 images / 64
 recipe = dict(batch=64, updates=184_375, drops=(163_889, 177_546), warm_up=250, learning_rate=1e-4, precision="fp16")
-expects = dict(kind="vit", position=("learned", "sincos-mae", "sincos-moco"), patch_size=16)
+expects = dict(kind="vit")
 
 model = model_zoo.get_config("common/models/mask_rcnn_vitdet.py").model
 model.backbone.net.use_rel_pos = False

@@ -1,8 +1,7 @@
 """ViTDet on a small ViT of patch 16 in detectron2: the code path of Table 2 at a size for two CPU cores.
 
 Command: tools/table2.py --engine detectron2 --scale mini --checkpoint NAME=PATH --data-root DIR --out runs/table2
-Cost and expected score: not measured. Not a paper setting. detectron2's pyramid takes patch 16 only, so the controls of
-the suite (patch 8) do not run here; and unlike the other engine's miniature it trains the ViT.
+Cost and expected score: not measured. Not a paper setting. Unlike the other engine's miniature it trains the ViT.
 """
 
 import detectron2.data.transforms as T

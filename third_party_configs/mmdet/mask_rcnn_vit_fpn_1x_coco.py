@@ -1,11 +1,12 @@
-"""Mask R-CNN FPN on COCO, 1x with DETR-style scales: Table 1's detector for any ViT that ``load_backbone`` gives.
+"""Mask R-CNN FPN on COCO, 1x with DETR-style scales: Table 1's detector for any network that ``load_backbone`` gives.
 
 Command: tools/table1.py --checkpoint NAME=PATH --data-root data --out runs/table1 --launcher torchrun --gpus 8
 Cost: 12 epochs of 117,266 images, 175,908 updates of 8 images; not measured here.
 Expected score: see the configs for ViT-S/16 and ViT-S/8, which are this one with the width and the heads spelt out.
 
 Patch size, width, depth, registers and LayerScale are the checkpoint's. Four raw taps make the pyramid
-(benchmarks/backbones/pyramid.py); a patch that does not divide 32, such as 14, is resampled to the same strides.
+(benchmarks/backbones/pyramid.py); patches of 14 pixels are resampled to 16 (benchmarks/backbones/patches.py). ConvNeXt
+and Swin come in with the maps of their stages, as ``CanonicalStages``.
 Source: ISL-CV/FLSL @ acb5d6f, detection/, as described in docs/coco.md.
 """
 
@@ -13,7 +14,7 @@ _base_ = ["mmdet::_base_/models/mask-rcnn_r50_fpn.py", "./coco_instances.py"]
 
 # Batch 8 is inferred: 8 GPUs with one image each, half of Swin's batch at half of Swin's learning rate.
 recipe = dict(batch=8, epochs=12, drops=(8, 11), warm_up=1000, learning_rate=5e-5, precision="fp16")
-expects = dict(kind="vit")
+expects = dict(kind=("vit", "timm"))
 
 model = dict(
     # num_heads None: the checkpoint's own.
@@ -50,6 +51,7 @@ optim_wrapper = dict(
             "pos_embed": dict(decay_mult=0.0),
             "cls_token": dict(decay_mult=0.0),
             "norm": dict(decay_mult=0.0),
+            "relative_position_bias_table": dict(decay_mult=0.0),  # Swin's alone
         }
     ),
 )

@@ -10,6 +10,8 @@ _base_ = "./mask_rcnn_vit_fpn_1x_coco.py"
 
 recipe = dict(_delete_=True, batch=4, updates=300, drops=(200, 275), warm_up=20, learning_rate=1e-3, precision="fp32")
 
+expects = dict(kind=("vit", "timm", "resnet"))
+
 channels = 64
 size = 160
 _meta_keys = ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")

@@ -8,6 +8,7 @@ Expected score (box AP / mask AP, paper): none 48.1 / 42.6, DINO 48.9 / 43.7, MA
 
 Whether the paper used relative positions is unknown; mask_rcnn_vitdet_b16_relpos_100ep_coco.py has them. Their authors
 report 51.2 / 45.5 for MAE without and 51.6 / 45.9 with them.
+For S, L, H and g the length, the learning rates, the windows and the drop path are those of benchmarks/coco/vitdet.py.
 Source: facebookresearch/detectron2 @ 02b5c4e2, projects/ViTDet. The detector is the same, the parameters of one load
 into the other (benchmarks/engines/detectron2_names.py).
 """
@@ -16,8 +17,7 @@ _base_ = ["mmdet::_base_/models/mask-rcnn_r50_fpn.py", "./coco_instances.py"]
 
 # 184,375 updates = 100 epochs x 118,000 images / 64
 recipe = dict(batch=64, updates=184_375, drops=(163_889, 177_546), warm_up=250, learning_rate=1e-4, precision="fp16")
-# Rotary positions do not stand in windows, and the pyramid doubles or halves until a stride is there.
-expects = dict(kind="vit", position=("learned", "sincos-mae", "sincos-moco"), patch_size=(4, 8, 16, 32))
+expects = dict(kind="vit")
 
 size = 1024
 _norm = dict(type="ChannelNorm", eps=1e-6)
@@ -33,6 +33,7 @@ model = dict(
         num_heads=None,
         drop_path_rate=0.1,
         window=14,
+        prefix_tokens=None,
         frozen=False,
     ),
     neck=dict(_delete_=True, type="SimplePyramidNeck", in_channels=768, patch=16, out_channels=256),
