@@ -1,5 +1,5 @@
 # `make demo` and `make test` are all that a newcomer types: the first use sets up .venv. Nothing is compiled.
-# uv installs where it is there, else pip; `make UV= ...` takes pip in any case.
+# uv installs where it is there, else pip; `make UV= ...` takes pip in any case. Neither compiles to .pyc: imports do.
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 UV ?= $(shell command -v uv)
 ifneq ($(UV),)
@@ -7,7 +7,7 @@ new_venv = $(UV) venv --quiet --seed --python $(PYTHON) $(1)
 install = $(UV) pip install --quiet --python $(1)/bin/python
 else
 new_venv = $(PYTHON) -m venv $(1)
-install = $(1)/bin/python -m pip --disable-pip-version-check --quiet install
+install = $(1)/bin/python -m pip --disable-pip-version-check --quiet install --no-compile
 # OpenMMLab's packages bring the other opencv, which fills the same folder and needs libGL: this one goes on top.
 headless = $(call install,.venv) --force-reinstall --no-deps $(shell grep '^opencv-python-headless==' requirements.txt)
 endif
@@ -29,7 +29,7 @@ demo: $(INSTALLED)
 
 # Without a GPU, also where there is one: the stored values are a CPU's.
 test: $(INSTALLED)
-	CUDA_VISIBLE_DEVICES= .venv/bin/python -m pytest -n 2 --dist loadfile
+	CUDA_VISIBLE_DEVICES= .venv/bin/python -m pytest -n 2 --dist worksteal
 
 test-gpu: $(INSTALLED)
 	.venv/bin/python -m pytest -m gpu

@@ -38,6 +38,9 @@ SMALL_VIT = Architecture(
 #: The positive control's weights; remade by ``python tools/make_controls.py --seed 0``.
 POSITIVE_CONTROL = Path(__file__).parent / "control_weights" / "supervised_shapes.safetensors"
 
+#: FLSL of two passes over 9,469 photographs at 96 pixels: docs/what_flsl_learns.md has its command and what it scores.
+FLSL_PHOTOS = POSITIVE_CONTROL.with_name("flsl_photos.safetensors")
+
 #: Scenes of this seed train the positive control; no benchmark draws its data from it.
 TRAINING_WORLD = 1_000_003
 

@@ -19,10 +19,28 @@ def usable_device(name: str | torch.device = "auto") -> torch.device:
     try:
         device = torch.device(resolve(name))
         torch.empty(0, device=device)
+        choose_precision()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"device {str(name)!r} cannot be used here ({reason}): use --device cpu") from error
     return device
+
+
+def choose_precision() -> None:
+    """What fp32 means on a GPU: IEEE's for convolutions and matrix products alike, or TF32 for both.
+
+    torch's default is TF32's ten bits for the first and not for the second, so a figure would depend on which of them a
+    network is made of. IEEE's is the suite's; ``FLSL_TF32=1`` takes TF32 for both. Half precision is not touched.
+    """
+    kind = "tf32" if tf32() else "ieee"
+    torch.backends.cudnn.conv.fp32_precision = kind
+    torch.backends.cudnn.rnn.fp32_precision = kind
+    torch.backends.cuda.matmul.fp32_precision = kind
+
+
+def tf32() -> bool:
+    """Whether ``FLSL_TF32=1`` asks for TF32."""
+    return os.environ.get("FLSL_TF32", "0") == "1"
 
 
 def resolve(name: str | torch.device) -> str:
@@ -41,7 +59,7 @@ def explain(name: str | torch.device = "auto") -> str:
     """What ``name`` stands for here and why: ``cuda:0 NVIDIA H100``, ``cpu: torch 2.14.1+cu130 finds no GPU (...)``."""
     device = usable_device(name)
     if device.type == "cuda":
-        return f"cuda:{device.index or 0} {torch.cuda.get_device_name(device)}"
+        return f"cuda:{device.index or 0} {torch.cuda.get_device_name(device)}{', TF32' if tf32() else ''}"
     return f"{device}: {'as asked for' if torch.cuda.is_available() else no_gpu()}"
 
 

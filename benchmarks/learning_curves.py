@@ -15,16 +15,16 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from benchmarks.checkpoints.convert import canonical, convert
-from benchmarks.core.model import load_model
+from benchmarks.checkpoints.convert import convert
+from benchmarks.core.model import Model, load_model
+from benchmarks.core.runner import evaluate
+from benchmarks.core.tasks import task_named
 from benchmarks.davis.dataset import find_root as find_davis
-from benchmarks.davis.protocol import MINI
-from benchmarks.davis.run import evaluate_checkpoint as run_davis
 from benchmarks.errors import InputError
 from benchmarks.figures.sheet import COLOURS, save_figure
-from benchmarks.files import read_json, require_file, require_folder, sha256_of, write_json, write_text
+from benchmarks.files import require_file, require_folder, write_text
 from benchmarks.knn.dataset import find_root as find_imagenet
-from benchmarks.knn.run import evaluate as run_knn
+from benchmarks.quickstart import Effort
 
 #: Key in ``log.jsonl`` -> what it is called.
 LOGGED = {
@@ -38,11 +38,8 @@ LOGGED = {
     "retrieved_from_own": "retrieved, from its own grid place",
     "place_bits": "bits of place in the clusters",
 }
-#: Key in a snapshot's scores -> what it is called, in percent.
-JUDGED = {"top1": "k-NN top-1, any of nine", "joint_vote": "k-NN, joint vote of nine", "davis": "DAVIS J&F"}
-
-#: Neighbours of the k-NN, and frames of each DAVIS sequence: the demo's.
-K, FRAMES = "20", 16
+#: Key in a snapshot's scores -> the task that gives it, and what it is called there; in percent.
+JUDGED = {"top1": ("knn", "k-NN top-1"), "joint_vote": ("knn", "joint vote"), "davis": ("davis", "J&F")}
 
 LINES = ("-", "--", "-.", ":")
 
@@ -68,11 +65,14 @@ def read_log(run: str | os.PathLike[str]) -> dict[str, list[float]]:
     return {name: [float("nan") if value is None else float(value) for value in c] for name, c in columns.items()}
 
 
-def judge(checkpoint: str | os.PathLike[str], imagenet: Path, davis: Path, progress: bool = True) -> dict[str, float]:
-    """The :data:`JUDGED` scores of one canonical checkpoint, at the demo's size."""
-    knn = run_knn(load_model(checkpoint), imagenet, progress=progress)
-    video = run_davis(checkpoint, davis, None, frames=FRAMES, protocol=MINI, progress=progress)["metrics"]
-    return {"top1": knn["top1"][K], "joint_vote": knn["single_vote"][K], "davis": 100.0 * video["J&F-Mean"]}
+def judge(model: Model, data_root: str | os.PathLike[str], out: Path, progress: bool = True) -> dict[str, float]:
+    """The :data:`JUDGED` scores of one model, at the demo's size; what has a record in ``out`` is read from it."""
+    shown: dict[str, float | None] = {}
+    for task, settings in Effort().tasks.items():
+        if task in {name for name, _ in JUDGED.values()}:
+            result = evaluate(model, task, Path(data_root), "mini", out, progress=progress, settings=settings)
+            shown |= task_named(task).headline(result.metrics)
+    return {key: float(shown[heading] or 0.0) for key, (_, heading) in JUDGED.items()}
 
 
 def write_curves(
@@ -85,44 +85,35 @@ def write_curves(
 ) -> list[Path]:
     """Judge every ``every``-th snapshot of ``runs`` (the last always) and the ``controls``; write curves and a table.
 
-    ``out`` gets ``curves.png``, ``.svg``, ``.npz``, ``curves.md`` and ``scores.json``. The last keeps each score under
-    the checkpoint's SHA-256 as soon as it is known: the same command goes on where it was stopped, and a run that has
-    grown is judged where it is new.
+    ``out`` gets ``curves.png``, ``.svg``, ``.npz``, ``curves.md`` and a record of each score as soon as it is known:
+    the same command goes on where it was stopped, and a run that has grown is judged where it is new.
     """
     if every < 1:
         raise InputError(f"every {every}th snapshot: give 1 or more")
-    out, imagenet, davis = Path(out), find_imagenet(data_root), find_davis(data_root)
-    known: dict[str, dict[str, float]] = {}
-    if (out / "scores.json").exists():
-        stored = read_json(out / "scores.json", "scores of an earlier call")
-        if stored.get("data") != str(Path(data_root).resolve()):
-            raise InputError(f"{out} has scores on {stored.get('data')}: choose another --out for {data_root}")
-        known = stored["scores"]
+    out = Path(out)
+    find_imagenet(data_root), find_davis(data_root)
     logs = {name: read_log(folder) for name, folder in runs.items()}
     chosen = {}
     for name, folder in runs.items():
         files = list(snapshots(folder).items())
         chosen[name] = dict([*files[:-1][::every], files[-1]])
 
-    def scores_of(path: Path, foreign: bool) -> dict[str, float]:
-        digest = sha256_of(path)
-        if digest not in known:
-            with tempfile.TemporaryDirectory() as folder:
-                if foreign:
-                    target = Path(folder) / "snapshot.safetensors"
-                    convert(path, target)
-                known[digest] = judge(target if foreign else path, imagenet, davis, progress)
-            write_json(out / "scores.json", {"data": str(Path(data_root).resolve()), "scores": known})
-        return known[digest]
+    def of_snapshot(path: Path, name: str) -> dict[str, float]:
+        with tempfile.TemporaryDirectory() as folder:  # not into the cache: a run has hundreds
+            convert(path, Path(folder) / "snapshot.safetensors")
+            return judge(load_model(Path(folder) / "snapshot.safetensors", name=name), data_root, out, progress)
 
-    lines = {name: scores_of(Path(canonical(path)), False) for name, path in controls.items()}
-    curves = {name: {step: scores_of(path, True) for step, path in files.items()} for name, files in chosen.items()}
+    lines = {name: judge(load_model(path, name=name), data_root, out, progress) for name, path in controls.items()}
+    curves = {
+        name: {step: of_snapshot(path, f"{name}-step{step}") for step, path in files.items()}
+        for name, files in chosen.items()
+    }
     write_text(out / "curves.md", table(curves, lines))
     arrays = {f"{name}/{key}": np.array(values) for name, log in logs.items() for key, values in log.items()}
     for name, by_step in curves.items():
         arrays[f"{name}/snapshot"] = np.array(list(by_step))
         arrays |= {f"{name}/{key}": np.array([scores[key] for scores in by_step.values()]) for key in JUDGED}
-    return [*save_figure(out / "curves", figure(logs, curves, lines), arrays), out / "curves.md", out / "scores.json"]
+    return [*save_figure(out / "curves", figure(logs, curves, lines), arrays), out / "curves.md"]
 
 
 def figure(
@@ -137,7 +128,7 @@ def figure(
         name: {"color": COLOURS[i % len(COLOURS)], "linestyle": LINES[i // len(COLOURS) % len(LINES)]}
         for i, name in enumerate(curves)
     }
-    for key, heading in [*LOGGED.items(), *JUDGED.items()]:
+    for key, heading in [*LOGGED.items(), *((key, heading) for key, (_, heading) in JUDGED.items())]:
         axis = next(axes)
         axis.set_title(heading + (", %" if key in JUDGED else ""), fontsize=10)
         axis.set_xlabel("step", fontsize=8)
@@ -166,7 +157,10 @@ def figure(
 
 def table(curves: Mapping[str, Mapping[int, Mapping[str, float]]], controls: Mapping[str, Mapping[str, Any]]) -> str:
     """The scores as Markdown: the controls, then each run's snapshots."""
-    rows = [f"| run | step | {' | '.join(JUDGED.values())} |", "| --- | --- |" + " --- |" * len(JUDGED)]
+    rows = [
+        f"| run | step | {' | '.join(heading for _, heading in JUDGED.values())} |",
+        "| --- | --- |" + " --- |" * len(JUDGED),
+    ]
 
     def row(name: str, step: str, scores: Mapping[str, float]) -> str:
         return f"| {name} | {step} | {' | '.join(f'{scores[key]:.1f}' for key in JUDGED)} |"

@@ -86,7 +86,7 @@ def hue(planes: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
     scale = (256 * 4096 / (6 * spread).clamp(min=1)).round_()
     turned = (((sector * scale + 2048) / 4096).floor_() + (255 * shift).trunc()) % 256
     chroma = value * saturated / 255
-    offset = planes.new_tensor([5.0, 3.0, 1.0])[:, None, None]
+    offset = torch.arange(5.0, 0.0, -2.0, device=planes.device)[:, None, None]  # made there: a copy would wait
     away = (offset + turned * (6 / 255)) % 6
     return (value - chroma * torch.minimum(away, 4 - away).clamp_(0, 1)).round_()
 

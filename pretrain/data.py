@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -51,6 +52,11 @@ class Batch(NamedTuple):
             batch = self._replace(teacher=teacher, views=views, drawn=())
         return Batch(*(move(x) if torch.is_tensor(x) else x and [move(y) for y in x] for x in batch))
 
+    def tensors(self) -> Iterator[torch.Tensor]:
+        """Every tensor of the batch."""
+        for field in self:
+            yield from [field] if torch.is_tensor(field) else field or ()
+
     @property
     def query_count(self) -> int:
         """Queries of all student views together."""
@@ -66,10 +72,16 @@ class Loaded(NamedTuple):
 
 def normalise(images: torch.Tensor) -> torch.Tensor:
     """uint8 ``[B, H, W, 3]`` -> fp32 ``[B, 3, H, W]`` with ImageNet's mean and deviation."""
-    mean = torch.tensor(IMAGENET_MEAN, device=images.device).mul_(255).view(3, 1, 1)
-    std = torch.tensor(IMAGENET_STD, device=images.device).mul_(255).view(3, 1, 1)
+    mean, std = _mean_and_std(images.device)
     planes = images.permute(0, 3, 1, 2).contiguous()  # while they are bytes: a quarter of the traffic
     return (planes - mean).div_(std)
+
+
+@functools.cache
+def _mean_and_std(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """In grey levels, ``[3, 1, 1]`` each; kept, because a copy of numbers to a GPU makes the host wait."""
+    mean, std = (torch.tensor(x, device=device).mul_(255).view(3, 1, 1) for x in (IMAGENET_MEAN, IMAGENET_STD))
+    return mean, std
 
 
 class ViewsDataset(Dataset):
@@ -195,3 +207,15 @@ def make_loader(config: Config, rank: int, world: int, device: torch.device) -> 
         worker_init_fn=shield_worker,
     )
     return loader, batches
+
+
+def steps_of(loader: DataLoader, step: int, end: int) -> Iterator[list[Loaded]]:
+    """The pieces of every global step from ``step`` up to ``end``, of a loader that :func:`make_loader` made."""
+    batches = loader.batch_sampler
+    while step < end:
+        epoch, first = divmod(step, batches.steps)
+        batches.start(epoch, first)
+        loaded = iter(loader)
+        for _ in range(first, batches.steps):
+            yield [next(loaded) for _ in range(batches.parts)]
+            step += 1

@@ -7,7 +7,9 @@ import os
 import torch
 import torch.distributed as dist
 
+from benchmarks.devices import choose_precision
 from benchmarks.errors import InputError
+from benchmarks.processes import PATIENCE
 
 
 def choose_device(name: str) -> torch.device:
@@ -20,6 +22,7 @@ def choose_device(name: str) -> torch.device:
     if local >= torch.cuda.device_count():
         raise InputError(f"process {local} of this node has no GPU: start {torch.cuda.device_count()} processes")
     torch.cuda.set_device(local)
+    choose_precision()
     return torch.device("cuda", local)
 
 
@@ -33,7 +36,7 @@ class Processes:
             if not dist.is_initialized():
                 _meet("nccl" if device.type == "cuda" else "gloo")
             # Flags travel between hosts' processors, so that they never wait for a GPU.
-            self.control = dist.new_group(backend="gloo")
+            self.control = dist.new_group(backend="gloo", timeout=PATIENCE)
 
     @property
     def first(self) -> bool:
@@ -70,7 +73,7 @@ def _meet(backend: str) -> None:
     store, rank, world = next(dist.rendezvous("env://"))
     if os.environ.get("LOCAL_WORLD_SIZE") == os.environ["WORLD_SIZE"]:
         store = dist.PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
-    dist.init_process_group(backend, store=store, rank=rank, world_size=world)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=PATIENCE)
 
 
 def several() -> bool:

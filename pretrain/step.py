@@ -121,18 +121,21 @@ class Step:
         )
 
     @torch.no_grad()
-    def gradient_norms(self) -> list[float]:
-        """Norm of each parameter's gradient, before clipping; loss scaling undone. Waits for the device."""
+    def gradient_norms(self) -> torch.Tensor:
+        """Norm of each parameter's gradient ``[P]``, before clipping; loss scaling undone. Stays on the device."""
         if self.scaler is not None:
             self.scaler.unscale_(self.optimizer)
-        return torch.stack(torch._foreach_norm(self._gradients())).tolist()
+        return torch.stack(torch._foreach_norm(self._gradients()))
 
     def _gradients(self) -> list[torch.Tensor]:
         return [p.grad for p in self.student.parameters() if p.grad is not None]
 
     @torch.no_grad()
-    def update(self, values: StepValues, statistics: Statistics, norms: list[float]) -> None:
-        """Clip each gradient by its norm, freeze the last layer, step AdamW, move teacher and centre."""
+    def update(self, values: StepValues, statistics: Statistics, norms: torch.Tensor) -> None:
+        """Clip each gradient by its norm, freeze the last layer, step AdamW, move teacher and centre.
+
+        Only queues work: the host never waits in here.
+        """
         if values.clip:
             clip_each_gradient(self._gradients(), norms, values.clip)
         if values.last_layer_frozen:
@@ -160,8 +163,10 @@ def parameter_groups(network: nn.Module) -> list[dict]:
     return [{"params": decayed}, {"params": plain, "weight_decay": 0.0}]
 
 
-def clip_each_gradient(gradients: list[torch.Tensor], norms: list[float], limit: float) -> None:
-    """Scale each parameter's gradient to a norm of at most ``limit``: per parameter, not over all (as published)."""
-    for gradient, norm in zip(gradients, norms, strict=True):
-        if (factor := limit / (norm + 1e-6)) < 1.0:
-            gradient.mul_(factor)
+def clip_each_gradient(gradients: list[torch.Tensor], norms: torch.Tensor, limit: float) -> None:
+    """Scale each parameter's gradient to a norm of at most ``limit``: per parameter, not over all (as published).
+
+    ``norms`` ``[P]`` stay where they are, in fp32 as in the published program; a factor of 1 changes no bit.
+    """
+    factors = (limit / (norms + 1e-6)).clamp(max=1.0)
+    torch._foreach_mul_(gradients, list(factors.unbind()))

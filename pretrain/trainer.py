@@ -6,7 +6,6 @@ import contextlib
 import math
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,14 @@ from tqdm import tqdm
 
 from benchmarks.devices import say_device
 from benchmarks.errors import InputError
+from pretrain.ahead import Ahead
 from pretrain.build import make_networks, make_objective
 from pretrain.config import Config, as_dict
-from pretrain.data import Batch, Loaded, make_loader
+from pretrain.data import Batch, make_loader, steps_of
 from pretrain.distributed import Processes, choose_device, mean_over_processes
 from pretrain.export import export_canonical
 from pretrain.failure import Stopped, TrainingFailed
+from pretrain.finite import Finite
 from pretrain.log import RunLog
 from pretrain.objective import Losses, Statistics
 from pretrain.previous_stage import PreviousStage, load_previous_stage
@@ -62,6 +63,7 @@ class Trainer:
         self.broken: dict[str, str] = {}
         self._named = 0  # broken files that are in the log already
         self._collapsed = False  # at the last line of the log
+        self._finite = Finite(scaled=self.work.scaler is not None)
         self._resume()
         if config.run.compile:
             for network in (student, teacher):
@@ -106,7 +108,15 @@ class Trainer:
         )
         with Requests() as requests, bar as self.progress:
             waited, self._clock = time.perf_counter(), (self.step, time.perf_counter())
-            for parts in self._steps():
+            self._next = Ahead(steps_of(self.loader, self.step, self.schedule.steps), self.device)
+            while taken := self._next.take():
+                parts = taken.parts
+                self._count_broken(taken.broken)
+                if not parts:
+                    raise InputError(
+                        f"none of the images of step {self.step} could be decoded, for instance "
+                        f"{next(iter(taken.broken))}: check data.root"
+                    )
                 seconds = {"data_seconds": time.perf_counter() - waited}
                 counts = [part.query_count for part in parts]
                 queries, stops = self.processes.sum(sum(counts), int(requests.stop is not None))
@@ -140,51 +150,32 @@ class Trainer:
         self.processes.barrier()
         return self.snapshots.newest
 
-    def _steps(self) -> Iterator[list[Batch]]:
-        """The parts of each step that is left to do, on the device."""
-        while self.step < self.schedule.steps:
-            epoch, first = divmod(self.step, self.schedule.steps_per_epoch)
-            self.batches.start(epoch, first)
-            loaded = iter(self.loader)
-            for _ in range(first, self.schedule.steps_per_epoch):
-                pieces: list[Loaded] = [next(loaded) for _ in range(self.config.run.accumulate)]
-                for piece in pieces:
-                    self._count_broken(piece.broken)
-                parts = [piece.batch.to(self.device) for piece in pieces if piece.batch is not None]
-                if not parts:
-                    raise InputError(
-                        f"none of the images of step {self.step} could be decoded, for instance "
-                        f"{next(iter(pieces[0].broken))}: check data.root"
-                    )
-                yield parts
-
     def _train_step(self, parts: list[Batch], weights: list[float]) -> tuple[Losses, Statistics, float]:
+        """One step. The host waits for the device once, when all but the update is queued."""
         values = self.schedule.at(self.step)
         losses, statistics = self.work.backward(parts, values, weights)
         norms = self.work.gradient_norms()
-        norm = math.hypot(*norms)
-        self._refuse_non_finite(parts, losses, norm)
+        if self.device.type == "cuda":
+            self._next.prepare()
+        total, *each = torch.cat([losses.total[None].float(), norms.float()]).tolist()
+        norm = math.hypot(*each)
+        self._refuse_non_finite(parts, losses, total, norm)
         self.work.update(values, statistics, norms)
         self.step += 1
         return losses, statistics, norm
 
-    def _refuse_non_finite(self, parts: list[Batch], losses: Losses, norm: float) -> None:
-        """End the run before a loss or gradient that is no number reaches the weights; keep what shows why.
-
-        With fp16 an infinite gradient is the scaler's business: it lowers the scale and leaves the step out.
-        """
-        total = losses.total.item()
-        if math.isfinite(total) and (math.isfinite(norm) or self.work.scaler is not None):
+    def _refuse_non_finite(self, parts: list[Batch], losses: Losses, total: float, norm: float) -> None:
+        """End the run before a loss or gradient that is no number reaches the weights; keep what shows why."""
+        wrong = self._finite.refuses(losses, total, norm)
+        if wrong is None:
             return
         path = self.snapshots.out / f"nonfinite-step-{self.step:08d}-rank{self.rank}.pth"
         batches = [part._asdict() for part in parts]
         save_aside(path, {**self._state(), "batches": batches, "losses": losses._asdict()})
         last = self.snapshots.found()
         raise TrainingFailed(
-            f"step {self.step}: the loss is {total:.4g} (intra {losses.intra.item():.4g}, inter "
-            f"{losses.inter.item():.4g}, volume {losses.volume.item():.4g}), the gradient's norm {norm:.4g}; batch "
-            f"and weights are in {path}, the last good snapshot is {last[0] if last else 'missing'}: lower optim.lr "
-            "or use run.precision=fp32"
+            f"step {self.step}: {wrong}; batch and weights are in {path}, the last good snapshot is "
+            f"{last[0] if last else 'missing'}: lower optim.lr or use run.precision=fp32"
         )
 
     def _autocast(self) -> contextlib.AbstractContextManager:

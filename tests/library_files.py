@@ -6,6 +6,7 @@ Each case says which branch must be taken; what the features must be, timm's own
 from __future__ import annotations
 
 import argparse
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -124,9 +125,54 @@ def dinov2_vit() -> VisionTransformer:
     return vit(init_values=1.0)
 
 
+def mae_pytorch_vit() -> VisionTransformer:
+    """Positions in one sequence, as in "Attention is all you need"; no class token; keys without a bias."""
+    network = vit(class_token=False, global_pool="avg", fc_norm=False)
+    with torch.no_grad():
+        for place in range(36):
+            for channel in range(24):
+                angle = place / 10000 ** (2 * (channel // 2) / 24)
+                network.pos_embed[0, place, channel] = math.cos(angle) if channel % 2 else math.sin(angle)
+        for block in network.blocks:
+            block.attn.qkv.bias[24:48] = 0
+    return network
+
+
+def mae_pytorch(state: Tensors) -> dict[str, Any]:
+    """Its ``utils.save_model``: positions are not stored, and the key's bias does not exist."""
+    encoder = {name: tensor for name, tensor in state.items() if name != "pos_embed" and "qkv.bias" not in name}
+    for block in range(2):
+        query, _, value = state[f"blocks.{block}.attn.qkv.bias"].chunk(3)
+        encoder |= {f"blocks.{block}.attn.q_bias": query, f"blocks.{block}.attn.v_bias": value}
+    decoder = {"decoder.blocks.0.attn.qkv.weight": torch.ones(36, 12), "decoder.blocks.0.attn.q_bias": torch.ones(12)}
+    beside = {"encoder_to_decoder.weight": torch.ones(12, 24), "mask_token": torch.zeros(1, 1, 12)} | decoder
+    arguments = argparse.Namespace(model="pretrain_mae_base_patch16_224", input_size=48)
+    return {"model": under("encoder.", encoder) | beside, "optimizer": {}, "epoch": 9, "scaler": {}, "args": arguments}
+
+
+def classy(state: Tensors) -> Tensors:
+    """Classy Vision's names of a ResNet, in SSCD's published files."""
+    convs = {"conv1": "convolutional_block.0", "conv2": "convolutional_block.3", "conv3": "convolutional_block.6"}
+    norms = {"bn1": "convolutional_block.1", "bn2": "convolutional_block.4", "bn3": "bn"}
+    written = {"embeddings.1.weight": torch.ones(2, 64), "embeddings.1.bias": torch.ones(2)}
+    for name, tensor in state.items():
+        if name.startswith("layer"):
+            stage, block, part, rest = name.split(".", 3)
+            number = int(stage[-1]) - 1
+            name = f"blocks.{number}.block{number}-{block}.{(convs | norms).get(part, part)}.{rest}"
+        else:
+            part, rest = name.split(".", 1)
+            name = f"initial_block._module.{['conv1', 'bn1'].index(part)}.{rest}"
+        written[f"backbone.{name}"] = tensor
+    return written
+
+
 FC = {"fc.weight": torch.ones(2, 64), "fc.bias": torch.ones(2)}
 PROJECTOR = {"projector.0.weight": torch.ones(2, 2), "projector.1.running_mean": torch.ones(2)}
 MASK = {"mask_token": torch.zeros(1, 24)}
+
+#: Of the libraries whose layout is a family of its own.
+METHODS_OF_LIBRARIES = {"mae_pytorch": "MAE-pytorch", "sscd_classy": "unknown (layout Classy Vision)"}
 
 LIBRARIES: dict[str, Library] = {
     "solo_learn_dino": Library(
@@ -271,6 +317,8 @@ LIBRARIES: dict[str, Library] = {
         "module.value_transform.weight",
     ),
     "sscd_torchvision": Library(resnet, lambda t: under("backbone.", t | FC), "backbone"),
+    "sscd_classy": Library(resnet, classy, "backbone", "embeddings.1.weight"),
+    "mae_pytorch": Library(mae_pytorch_vit, mae_pytorch, "encoder", "decoder.blocks.0.attn.q_bias"),
     "sscd_lightning": Library(
         resnet, lambda t: lightning(under("model.backbone.", t | FC)), "state_dict.model.backbone"
     ),

@@ -10,7 +10,9 @@ import sys
 import torch
 import torch.distributed as dist
 
+from pretrain.ahead import Ahead
 from pretrain.config import load_config
+from pretrain.data import steps_of
 from pretrain.distributed import mean_over_processes
 from pretrain.trainer import Trainer
 
@@ -34,7 +36,7 @@ def main() -> None:
         trainer = Trainer(load_config(config, values))
         if trainer.work.objective.center is not None:
             trainer.work.objective.center.add_(torch.linspace(-0.1, 0.1, trainer.work.objective.center.numel()))
-        parts = next(trainer._steps())
+        parts = Ahead(steps_of(trainer.loader, 0, trainer.schedule.steps), trainer.device).take().parts
         weights = [part.query_count for part in parts]
         mean = trainer.processes.sum(sum(weights))[0] / trainer.world
         losses, statistics = trainer.work.backward(parts, trainer.schedule.at(0), [w / mean for w in weights])

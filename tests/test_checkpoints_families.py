@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from checkpoint_files import CASES, DINOV2, DINOV3, GATED, NO_CLASS, RESNET, RESNET_BASIC, VIT, random_tensors, under
+from library_files import METHODS_OF_LIBRARIES
 
 from benchmarks.backbones import HouseResNet, HouseViT, load_backbone
 from benchmarks.backbones.loading import build
@@ -59,7 +60,7 @@ def test_a_file_of_each_family_gives_its_network(name, tmp_path):
 
 
 def test_every_family_has_a_file_here():
-    methods = {case.method for case in CASES.values()} | {"house backbone"}
+    methods = {case.method for case in CASES.values()} | {"house backbone", *METHODS_OF_LIBRARIES.values()}
     # those of kind timm: tests/test_timm_networks.py
     known = {family.method for family in all_formats() if hasattr(family, "layout") and family.kind != "timm"}
     assert {method for method in known - methods if "transformers" not in method} == set()

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 from checkpoint_files import other, under
-from library_files import LIBRARIES, features_of, resnet, vit
+from library_files import LIBRARIES, METHODS_OF_LIBRARIES, features_of, resnet, vit
 from safetensors.torch import save_file
 
 from benchmarks.backbones import load_backbone
@@ -44,6 +44,7 @@ def test_a_library_s_training_file_converts(name, tmp_path):
     torch.save(library.write(dict(network.state_dict())), path)
     card = assert_same_features(path, network)
     assert card.branch == library.branch
+    assert card.method == METHODS_OF_LIBRARIES.get(name, card.method)
     if library.outside:
         ledger = convert_in_memory(path, heads_for(network)).ledger
         assert ledger.fates()[library.outside]["reason"].startswith(("outside the branch", "other branch", "training"))

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -65,6 +66,19 @@ def test_a_name_of_the_hub_from_command_to_card_and_again_without_a_network(hub,
     assert done.returncode == 0, done.stderr
     assert hub.asked == []
     assert (tmp_path / "again.safetensors").read_bytes() == out.read_bytes()
+
+
+def test_a_large_download_goes_on_from_where_it_was_cut(hub, tmp_path):
+    """24 MB, cut at 12: huggingface_hub keeps whole chunks of 10 MB and asks for the rest."""
+    data = random.Random(0).randbytes(24_000_000)
+    hub.repository("some/large", {"weights.bin": data})
+    hub.cut = 1
+    fetch = "from benchmarks.checkpoints.sources import locate; locate('hf:some/large/weights.bin')"
+    subprocess.run([sys.executable, "-c", fetch], capture_output=True, check=True, env=os.environ)
+    ranges = [wanted for method, path, wanted in hub.asked if method == "GET" and "/cdn/" in path]
+    assert ranges == [None, f"bytes={10 << 20}-"]
+    (kept,) = (tmp_path / "hf").rglob("weights.bin")
+    assert kept.read_bytes() == data
 
 
 def refusal(done):

@@ -2,7 +2,6 @@
 
 import json
 import math
-import sys
 
 import numpy as np
 import pytest
@@ -10,6 +9,7 @@ from in_process import run_tool
 
 from benchmarks import learning_curves, shapes
 from benchmarks.controls import write_random_control
+from benchmarks.core.result import read_results
 from pretrain.config import load_config
 from pretrain.trainer import Trainer
 
@@ -40,7 +40,7 @@ def curves(run, tmp_path_factory):
     return out
 
 
-def test_every_snapshot_is_judged_once(run, curves, monkeypatch):
+def test_every_snapshot_is_judged_once(run, curves):
     arrays = np.load(curves / "curves.npz")
     steps = list(learning_curves.snapshots(run / "run"))
     assert list(arrays["small/snapshot"]) == steps
@@ -51,20 +51,16 @@ def test_every_snapshot_is_judged_once(run, curves, monkeypatch):
     rows = (curves / "curves.md").read_text().splitlines()
     assert len(rows) == 2 + 1 + len(steps)
     assert (curves / "curves.png").stat().st_size > 10_000
-    scores = json.loads((curves / "scores.json").read_text())["scores"]
-    assert len(scores) == 1 + len(steps)
-
-    def never(*args, **more):
-        raise AssertionError("judged again")
-
-    monkeypatch.setattr(sys.modules["benchmarks.learning_curves"], "judge", never)
+    before = {result.job: result.started for result in read_results(curves / "records")}
+    assert len(before) == 2 * (1 + len(steps))
     assert tool(run, curves, "--every", 2).returncode == 0
+    assert {result.job: result.started for result in read_results(curves / "records")} == before
 
 
 def test_scores_are_those_of_the_commands(run, curves, tmp_path):
     args = ("--checkpoint", run / "run/checkpoint.pth", "--json", tmp_path / "knn.json")
     assert run_tool("evaluate_knn.py", *args, "--imagenet-root", run).returncode == 0
-    top1 = json.loads((tmp_path / "knn.json").read_text())["top1"][learning_curves.K]
+    top1 = json.loads((tmp_path / "knn.json").read_text())["top1"]["20"]
     arrays = np.load(curves / "curves.npz")
     assert math.isclose(arrays["small/top1"][-1], top1, abs_tol=1e-9)
 
@@ -82,10 +78,3 @@ def test_wrong_input_is_one_line(run, tmp_path, change, line):
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: {line}")
     assert done.stderr.count("\n") == 1
-
-
-def test_a_folder_of_other_scores_is_refused(run, tmp_path):
-    (tmp_path / "scores.json").write_text('{"data": "/elsewhere", "scores": {}}')
-    done = tool(run, tmp_path)
-    assert done.returncode == 2
-    assert "choose another --out" in done.stderr

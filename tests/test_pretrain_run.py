@@ -19,6 +19,8 @@ from benchmarks.errors import InputError
 from pretrain.__main__ import main
 from pretrain.config import load_config
 from pretrain.failure import Stopped, TrainingFailed
+from pretrain.finite import LEFT_OUT, Finite
+from pretrain.objective import Losses
 from pretrain.snapshot import SnapshotFolder
 from pretrain.sweep import commands
 from pretrain.sweep import main as sweep_main
@@ -361,6 +363,26 @@ def test_a_loss_that_is_no_number_stops_before_it_reaches_the_weights(config, im
     assert stored["batches"][0]["teacher"].shape == (4, 3, 48, 48)
     assert all(value.isfinite().all() for value in stored["teacher"].values())
     assert weights(tmp_path)["step"] == 2
+
+
+def test_gradients_that_stay_infinite_end_an_fp16_run():
+    nothing = Losses(*torch.zeros(4))
+    watch = Finite(scaled=True)
+    found = [watch.refuses(nothing, 1.0, float("inf")) for _ in range(LEFT_OUT)]
+    assert found[:-1] == [None] * (LEFT_OUT - 1)
+    assert f"the gradient's norm inf, for the {LEFT_OUT}th time in a row" in found[-1]
+    assert watch.refuses(nothing, 1.0, 2.0) is None
+    assert watch.refuses(nothing, 1.0, float("nan")) is None  # counted anew
+    assert "the loss is nan" in watch.refuses(nothing, float("nan"), 1.0)
+    assert Finite(scaled=False).refuses(nothing, 1.0, float("inf")) is not None
+
+
+def test_views_that_are_made_ahead_are_the_same(whole, config, images, tmp_path):
+    run = trainer(config, images, tmp_path, "run.epochs=3")
+    for step in range(1, 7):
+        after_step(run, step, lambda: run._next.prepare())
+    run.run()
+    assert_same_run(whole, tmp_path)
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])

@@ -1,8 +1,8 @@
 """Say what of a data set is there, what is missing and where to get it; check it, fetch it, or make a small one.
 
 --download fetches what the publisher offers by direct link (coco, davis, ade20k) and goes on where it was cut off;
-UAVDT and ImageNet can only be had by hand. segmentation --layout brings a published set, or images of your own,
-into one layout. coco --mini cuts a small COCO from yours, the same images for everybody.
+UAVDT, VisDrone and ImageNet can only be had by hand. segmentation --layout brings a published set, or images of your
+own, into one layout. coco --mini cuts a small COCO from yours, the same images for everybody.
 """
 
 from __future__ import annotations

@@ -178,7 +178,7 @@ def _convert(located: Located, opened: Opened, heads: int | None, branch: str | 
     if known is not None:
         _believe(known, facts, taken, heads)
     names = rename(family, taken)
-    architecture, made = _network(family, facts, Tensors(taken.tensors, names), heads)
+    architecture, made = _network(family, facts, Tensors(taken.tensors, names, facts.made), heads)
     if isinstance(architecture, Architecture):
         compare_depths(family, taken, Finder(within), architecture.depth)
     tensors = Tensors(taken.tensors, names, made)
@@ -262,7 +262,7 @@ def _network(
         return timm_architecture(facts, heads), {}
     width = width_of(tensors)
     settle_heads(family, facts, width, depth_of(tensors), heads)
-    made: dict[str, torch.Tensor] = {}
+    made = dict(facts.made)
     if facts.rope_base is not None:
         made["rope.periods"] = rope_periods(facts.rope_base, width // facts.heads)
     for name in facts.zero_bias:

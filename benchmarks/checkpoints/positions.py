@@ -1,4 +1,4 @@
-"""Positions that are computed: the sine-cosine tables of MAE, FLSL and MoCo-v3, the rotary periods of DINOv3."""
+"""Positions that are computed: sine-cosine tables (MAE, FLSL, MoCo-v3, MAE-pytorch), rotary periods (DINOv3)."""
 
 from __future__ import annotations
 
@@ -22,6 +22,17 @@ def sincos_mae(embed_dim: int, grid: int) -> torch.Tensor:
     columns = along_axis[None, :, :].expand(grid, grid, -1)
     rows = along_axis[:, None, :].expand(grid, grid, -1)
     return torch.cat([columns, rows], dim=2).reshape(1, grid * grid, embed_dim).float()
+
+
+def sinusoid(embed_dim: int, length: int) -> torch.Tensor:
+    """The table of "Attention is all you need" for a sequence, fp32 ``[1, length, embed_dim]``: sines, cosines in turn.
+
+    Source: pengzhiliang/MAE-pytorch, ``modeling_finetune.py``. Computed in fp64 and rounded once, as there.
+    """
+    channels = torch.arange(embed_dim, dtype=torch.float64)
+    frequencies = 10000.0 ** (-2 * (channels // 2) / embed_dim)
+    angles = torch.arange(length, dtype=torch.float64)[:, None] * frequencies
+    return torch.where(channels % 2 == 0, angles.sin(), angles.cos())[None].float()
 
 
 def rope_periods(base: float, head_dim: int) -> torch.Tensor:

@@ -16,6 +16,7 @@ from benchmarks.errors import InputError
 MODULES = (
     "benchmarks.coco.task",
     "benchmarks.uavdt.task",
+    "benchmarks.visdrone.task",
     "benchmarks.davis.task",
     "benchmarks.knn.task",
     "benchmarks.ade20k.task",

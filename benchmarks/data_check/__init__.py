@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.data_check import ade20k, coco, davis, imagenet, segmentation, uavdt
+from benchmarks.data_check import ade20k, coco, davis, imagenet, segmentation, uavdt, visdrone
 from benchmarks.data_check.archives import ARCHIVES
 from benchmarks.data_check.download import bring
 from benchmarks.data_check.report import Report
@@ -16,7 +16,8 @@ from benchmarks.files import require_folder
 __all__ = ["DATASETS", "Report", "fetch_missing", "find_folder", "survey"]
 
 _MODULES = {
-    "coco": coco, "uavdt": uavdt, "davis": davis, "ade20k": ade20k, "imagenet": imagenet, "segmentation": segmentation,
+    "coco": coco, "uavdt": uavdt, "visdrone": visdrone, "davis": davis, "ade20k": ade20k, "imagenet": imagenet,
+    "segmentation": segmentation,
 }  # fmt: skip
 
 #: The published sets that :func:`survey` knows, beside ``segmentation``, which is anybody's.

@@ -31,6 +31,7 @@ from benchmarks.engines.schedule import Schedule
 from benchmarks.errors import InputError
 from benchmarks.files import atomic_path, require_file
 from benchmarks.images import read_rgb
+from benchmarks.processes import PATIENCE
 
 if TYPE_CHECKING:
     from benchmarks.coco.dataset import CocoRoot
@@ -295,7 +296,7 @@ def _processes(launcher: str) -> tuple[int, int]:
     if gpu:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     if not torch.distributed.is_initialized():
-        torch.distributed.init_process_group("nccl" if gpu else "gloo")
+        torch.distributed.init_process_group("nccl" if gpu else "gloo", timeout=PATIENCE)
     from detectron2.utils import comm
 
     comm.create_local_process_group(int(os.environ["LOCAL_WORLD_SIZE"]))

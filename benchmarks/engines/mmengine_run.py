@@ -19,6 +19,7 @@ from benchmarks.engines.mmcv_ops import operators
 from benchmarks.engines.pixels import pixel_statistics
 from benchmarks.errors import InputError
 from benchmarks.files import require_file
+from benchmarks.processes import PATIENCE
 
 #: What the commands call a launcher -> what mmengine calls it.
 LAUNCHERS = {"none": "none", "torchrun": "pytorch", "slurm": "slurm"}
@@ -78,6 +79,7 @@ def train(
         {
             "work_dir": str(out),
             "launcher": LAUNCHERS[launcher],
+            "env_cfg.dist_cfg.timeout": PATIENCE.total_seconds(),
             "model.backbone.checkpoint": str(checkpoint),
             "model.data_preprocessor.mean": mean,
             "model.data_preprocessor.std": std,
@@ -100,7 +102,7 @@ def train(
         wrapper = {"type": "MMDistributedDataParallel", "broadcast_buffers": False, "device_ids": None}
         config.model_wrapper_cfg = wrapper
         if not torch.distributed.is_initialized():
-            torch.distributed.init_process_group("gloo")
+            torch.distributed.init_process_group("gloo", timeout=PATIENCE)
     try:
         # Standard output is for results; pycocotools, inside mmdet, talks there.
         with contextlib.redirect_stdout(sys.stderr):

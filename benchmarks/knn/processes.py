@@ -10,6 +10,7 @@ import torch
 import torch.distributed as dist
 
 from benchmarks.errors import InputError
+from benchmarks.processes import PATIENCE
 
 T = TypeVar("T")
 
@@ -19,9 +20,9 @@ def join(device: str) -> None:
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
         if device.startswith("cuda") and torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-            dist.init_process_group("nccl")
+            dist.init_process_group("nccl", timeout=PATIENCE)
         else:
-            dist.init_process_group("gloo")
+            dist.init_process_group("gloo", timeout=PATIENCE)
 
 
 def rank() -> int:

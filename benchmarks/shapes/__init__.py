@@ -13,6 +13,7 @@ from benchmarks.shapes.writers.coco import write_coco
 from benchmarks.shapes.writers.davis import write_davis
 from benchmarks.shapes.writers.imagenet import SHAPES_WNIDS, write_imagenet
 from benchmarks.shapes.writers.uavdt import UAVDT_SEQUENCES, write_uavdt
+from benchmarks.shapes.writers.visdrone import write_visdrone
 from benchmarks.shapes.writers.world import WORLD_SCALES, write_world
 
 __all__ = [
@@ -36,5 +37,6 @@ __all__ = [
     "write_davis",
     "write_imagenet",
     "write_uavdt",
+    "write_visdrone",
     "write_world",
 ]

@@ -189,16 +189,26 @@ def read_truth(
     return found[0], found[1]
 
 
-def _refuse_outside(file: Path, boxes: np.ndarray, size: tuple[int, ...]) -> None:
+def outside(boxes: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """bool ``[N]``: boxes (left, top, width, height) that leave a (height, width) by more than :data:`SLACK`."""
     height, width = size
     right, bottom = boxes[:, 0] + boxes[:, 2], boxes[:, 1] + boxes[:, 3]
-    outside = (boxes[:, :2] < -SLACK).any(axis=1) | (right > width + SLACK) | (bottom > height + SLACK)
-    if outside.any():
-        row = int(np.flatnonzero(outside)[0])
-        # Corners are inside the picture and never smaller than left and top.
-        corners = (boxes[:, 2:] >= boxes[:, :2]).all() and (boxes[:, 2:] <= np.array([width, height]) + SLACK).all()
-        hint = ", these look like two corners" if corners else ""
-        count = f"{outside.sum()} of {len(boxes)} boxes leave the {width}x{height} frame"
+    return (boxes[:, :2] < -SLACK).any(axis=1) | (right > width + SLACK) | (bottom > height + SLACK)
+
+
+def look_like_corners(boxes: np.ndarray, size: tuple[int, ...]) -> bool:
+    """Whether all are inside the picture as two corners, the second never above or left of the first."""
+    height, width = size
+    return bool((boxes[:, 2:] >= boxes[:, :2]).all() and (boxes[:, 2:] <= np.array([width, height]) + SLACK).all())
+
+
+def _refuse_outside(file: Path, boxes: np.ndarray, size: tuple[int, ...]) -> None:
+    height, width = size
+    beyond = outside(boxes, size)
+    if beyond.any():
+        row = int(np.flatnonzero(beyond)[0])
+        hint = ", these look like two corners" if look_like_corners(boxes, size) else ""
+        count = f"{beyond.sum()} of {len(boxes)} boxes leave the {width}x{height} frame"
         raise InputError(
             f"{file}: {count}, the first, in row {row + 1}, is {boxes[row].tolist()}: columns are left, top, width, "
             f"height{hint}"

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -32,13 +33,26 @@ def read_rows(path: str | os.PathLike[str], columns: int, what: str) -> np.ndarr
     the same number of columns, without which the toolkit does not load a file. Anything else is an
     :class:`InputError` that names file and row; rows are lines, counted from 1.
     """
+    rows, text = read_numbers(path, columns, what)
+    frames = rows[:, FRAME]
+    refuse_row(path, text, (frames < 1) | (frames != np.floor(frames)), "does not begin with a whole number from 1 on")
+    refuse_row(path, text, (rows[:, SIZE] < 0).any(axis=1), "has a negative width or height")
+    return rows
+
+
+def read_numbers(path: str | os.PathLike[str], columns: int, what: str) -> tuple[np.ndarray, str]:
+    """A file's rows of finite numbers, float64 ``[N, C]``, ``C >= columns``, and its text for :func:`refuse_row`.
+
+    A comma at the end of a row, as some files of VisDrone have it, begins no column. :class:`InputError` as above.
+    """
     path = require_file(path, what)
     try:
         text = path.read_bytes().removeprefix(b"\xef\xbb\xbf").decode("ascii")
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is no text file of numbers (byte {error.start} is not ASCII)") from error
+    text = re.sub(r",[ \t]*(?=\r?$)", "", text, flags=re.MULTILINE)
     if not text.strip():
-        return np.empty((0, columns))
+        return np.empty((0, columns)), text
     delimiter = "," if "," in text else None
     try:
         rows = np.loadtxt(io.StringIO(text), delimiter=delimiter, comments=None, ndmin=2)
@@ -47,10 +61,7 @@ def read_rows(path: str | os.PathLike[str], columns: int, what: str) -> np.ndarr
     short = np.full(len(rows), rows.shape[1] < columns)
     refuse_row(path, text, short, f"has {rows.shape[1]} columns, a {what} has {columns} or more")
     refuse_row(path, text, ~np.isfinite(rows).all(axis=1), "holds a value that is not finite")
-    frames = rows[:, FRAME]
-    refuse_row(path, text, (frames < 1) | (frames != np.floor(frames)), "does not begin with a whole number from 1 on")
-    refuse_row(path, text, (rows[:, SIZE] < 0).any(axis=1), "has a negative width or height")
-    return rows
+    return rows, text
 
 
 def refuse_beyond(path: str | os.PathLike[str], rows: np.ndarray, length: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from pathlib import Path
@@ -12,8 +11,8 @@ from benchmarks.backbones.pyramid import default_taps
 from benchmarks.checkpoints.canonical import read_canonical
 from benchmarks.configs import third_party_configs
 from benchmarks.engines import mmdet as engine
-from benchmarks.errors import InputError
 from benchmarks.uavdt.dataset import CLASSES, UavdtRoot, write_coco
+from benchmarks.uavdt.detector import detector_changes, phases, require_divisible
 from benchmarks.uavdt.evaluation import evaluate
 from benchmarks.uavdt.intervals import interval
 from benchmarks.uavdt.options import Options
@@ -24,9 +23,6 @@ CONFIG = {
     "paper": CONFIGS / "faster_rcnn_vit_fpn_uavdt.py",
     "mini": CONFIGS / "faster_rcnn_vit_fpn_mini.py",
 }
-
-#: Steps of the rising learning rate; a short run takes a tenth of its steps.
-WARM_UP = 1000
 
 
 def run(
@@ -49,21 +45,16 @@ def run(
     or a checkpoint that cannot be used.
     """
     start, out, config = time.monotonic(), Path(out), Path(config or CONFIG[scale])
-    if options.batch % devices:
-        raise InputError(f"a batch of {options.batch} does not divide among {devices} devices: set --batch or --gpus")
+    require_divisible(options, devices)
     architecture = read_canonical(checkpoint)[1].architecture
     engine.require_mmdet()
     counts = {
         split: write_coco(data, split, out / f"instances_{split}.json", options.classes, progress)
         for split in ("train", "test")
     }
-    iterations = options.epochs * math.ceil(counts["train"]["annotated"] / options.batch)
-    changes = {
-        **_data_changes(data, out, options, config),
-        **_model_changes(options),
-        **_schedule_changes(options, iterations, devices),
-        "model.neck.in_channels": [architecture.embed_dim] * 4,
-    }
+    changes = _data_changes(data, out, options) | detector_changes(
+        engine.read_config(config), options, options.classes, counts["train"]["annotated"], devices, architecture
+    )
     runner = engine.train(config, checkpoint, out, changes, seed, progress=progress, launcher=launcher)
     reported = engine.test(runner)
     outcomes = evaluate(data.ground_truth, out / "detections", list(data.test))
@@ -76,7 +67,7 @@ def run(
         "run": {
             "config": config.name,
             "options": options.as_record(),
-            "iterations": iterations,
+            "iterations": changes["train_cfg.max_iters"],
             "frozen": runner.cfg.model.backbone.frozen,
             "taps": list(default_taps(architecture.depth)),
             "heads": options.detector_heads or architecture.num_heads,
@@ -90,50 +81,13 @@ def run(
     }
 
 
-def _data_changes(data: UavdtRoot, out: Path, options: Options, config: Path) -> dict[str, Any]:
-    """Config keys for where the data is and how a frame goes in."""
-    size = (options.long_side, options.short_side)
-    own, resized = engine.read_config(config), {"Resize": {"scale": size}}
-    changes = engine.transform_changes(own, "train_dataloader", {"EvenChips": {"chips": options.chips}, **resized})
-    for phase, split in (("train", "train"), ("val", "test"), ("test", "test")):
-        if phase == "val" and not options.validate_every:
-            changes |= {"val_dataloader": None, "val_evaluator": None, "val_cfg": None}
-            continue
+def _data_changes(data: UavdtRoot, out: Path, options: Options) -> dict[str, Any]:
+    """Config keys for where the data is."""
+    changes: dict[str, Any] = {}
+    for phase, split in phases(options):
         if phase != "train":
-            changes |= engine.transform_changes(own, f"{phase}_dataloader", resized)
             changes[f"{phase}_evaluator.ground_truth"] = str(data.ground_truth)
         changes[f"{phase}_dataloader.dataset.data_root"] = str(data.path)
         changes[f"{phase}_dataloader.dataset.ann_file"] = str((out / f"instances_{split}.json").resolve())
         changes[f"{phase}_dataloader.dataset.metainfo"] = {"classes": CLASSES[options.classes]}
     return changes | {"test_evaluator.out": str(out / "detections")}
-
-
-def _model_changes(options: Options) -> dict[str, Any]:
-    # Anchors and proposals more than half inside a region teach nothing, or the regions are background.
-    masked = 0.5 if options.ignored_regions == "masked" else -1
-    return {
-        "model.backbone.num_heads": options.detector_heads,
-        "model.roi_head.bbox_head.num_classes": options.classes,
-        "model.train_cfg.rpn.assigner.ignore_iof_thr": masked,
-        "model.train_cfg.rcnn.assigner.ignore_iof_thr": masked,
-        "model.test_cfg.rcnn.score_thr": options.score_threshold,
-        "model.test_cfg.rcnn.max_per_img": options.detections_per_image,
-        "model.test_cfg.rcnn.nms.class_agnostic": options.nms == "pooled",
-    }
-
-
-def _schedule_changes(options: Options, iterations: int, devices: int) -> dict[str, Any]:
-    warm_up = min(WARM_UP, max(1, iterations // 10))
-    milestones = [iterations * 2 // 3, iterations * 11 // 12]
-    changes: dict[str, Any] = {
-        "train_dataloader.batch_size": options.batch // devices,
-        "train_cfg.max_iters": iterations,
-        "optim_wrapper.optimizer.lr": options.learning_rate,
-        "param_scheduler": [
-            {"type": "LinearLR", "start_factor": 0.001, "by_epoch": False, "begin": 0, "end": warm_up},
-            {"type": "MultiStepLR", "by_epoch": False, "milestones": milestones, "gamma": 0.1},
-        ],
-    }
-    if options.validate_every:
-        changes["train_cfg.val_interval"] = options.validate_every * iterations // options.epochs
-    return changes

@@ -68,6 +68,20 @@ def outside_ignored(detections: np.ndarray, regions: np.ndarray) -> np.ndarray:
     return keep
 
 
+def within(detections: np.ndarray, regions: np.ndarray, share: float) -> np.ndarray:
+    """bool ``[N]``: which detections some region of the same frame holds by ``share`` of their own area or more."""
+    left, top, right, bottom = _corners(detections)
+    region_left, region_top, region_right, region_bottom = _corners(regions)
+    area, held = detections[:, 3] * detections[:, 4], np.zeros(len(detections), bool)
+    for d, r in _same_frame(detections[:, 0], regions[:, 0]):
+        width = np.minimum(right[d], region_right[r]) - np.maximum(left[d], region_left[r])
+        height = np.minimum(bottom[d], region_bottom[r]) - np.maximum(top[d], region_top[r])
+        meets = (width > 0) & (height > 0)
+        d, shared = d[meets], width[meets] * height[meets]
+        held[d[shared / area[d] >= share]] = True
+    return held
+
+
 def match(truth: np.ndarray, detections: np.ndarray, scores: np.ndarray, iou: float = OFFICIAL_IOU) -> Outcome:
     """Match detections ``[N, 5]`` of one sequence to objects ``[G, 5]``.
 

@@ -16,6 +16,7 @@ from benchmarks.engines.identity import resolved_config
 from benchmarks.errors import InputError
 from benchmarks.processes import is_first_process
 from benchmarks.uavdt.dataset import UavdtRoot, open_uavdt
+from benchmarks.uavdt.detector import require_divisible
 from benchmarks.uavdt.evaluation import PROTOCOL, evaluate
 from benchmarks.uavdt.options import SCALES, Options
 from benchmarks.uavdt.pictures import attribute_panels, write_curves, write_frames
@@ -65,8 +66,7 @@ class Uavdt(Task[Options, UavdtRoot]):
             raise InputError(
                 f"{model.weights(self.name)} is a {model.card.architecture.kind}: Table 3's config is for a ViT"
             )
-        if settings.batch % launch.devices:
-            raise InputError(f"a batch of {settings.batch} does not divide among {launch.devices} devices: set --batch")
+        require_divisible(settings, launch.devices)
         config = resolved_config(engine.read_config(CONFIG[scale]))
         return Plan(PROTOCOL, {"config": config}, details=(CONFIG[scale].name,))
 

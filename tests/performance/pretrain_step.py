@@ -191,7 +191,7 @@ class OurStep:
     def __call__(self, batch: Batch) -> float:
         losses, found = self.work.backward([batch], self.values, [1.0])
         norms = self.work.gradient_norms()
-        total = losses.total.item()
+        total = torch.cat([losses.total[None], norms]).tolist()[0]
         self.work.update(self.values, found, norms)
         return total
 

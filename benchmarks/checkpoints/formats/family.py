@@ -100,6 +100,7 @@ class Facts:
     image_size: int | None = None  # where no position table tells
     odd_class_row: bool = False  # a class token without a row in the table, or the reverse, is no damage
     zero_bias: tuple[str, ...] = ()  # biases that the method's network may be without; zeros do the same
+    made: dict[str, torch.Tensor] = field(default_factory=dict)  # what the method computes and the file does not store
     network: TimmArchitecture | None = None  # of a family whose kind is timm
     rope_base: float | None = None  # where the layout has rotary positions and does not store their periods
     mean: Triple = IMAGENET_MEAN
@@ -153,13 +154,13 @@ class Family:
 
     def saved_heads(self, opened: Opened) -> int | None:
         """The number of heads as the trainer's arguments say it."""
-        number = _arguments(opened).get("num_heads")
+        number = saved_arguments(opened).get("num_heads")
         return number if isinstance(number, int) and not isinstance(number, bool) else None
 
     def saved_architecture(self, opened: Opened) -> str | None:
         """The name of the architecture in the trainer's file, when the method's table has its heads."""
         arch = opened.content.get("arch") if isinstance(opened.content, dict) else None
-        names = (_arguments(opened).get("arch"), _arguments(opened).get("model"), arch)
+        names = (saved_arguments(opened).get("arch"), saved_arguments(opened).get("model"), arch)
         return next((name for name in names if isinstance(name, str) and self.heads_of_name(name)), None)
 
     def heads_of_name(self, name: str) -> int | None:
@@ -168,7 +169,8 @@ class Family:
         return self.heads_by_name.get(match[1]) if match else None
 
 
-def _arguments(opened: Opened) -> dict[str, Any]:
+def saved_arguments(opened: Opened) -> dict[str, Any]:
+    """The trainer's arguments that the file keeps under ``args``; empty where it keeps none."""
     return facts_of(opened.content.get("args")) if isinstance(opened.content, dict) else {}
 
 

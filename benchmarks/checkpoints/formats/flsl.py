@@ -10,8 +10,7 @@ import torch
 
 from benchmarks.checkpoints.container import Opened
 from benchmarks.checkpoints.formats.dino import HEAD
-from benchmarks.checkpoints.formats.family import Facts, Family, Taken, is_square, rows_of, table
-from benchmarks.checkpoints.inert import facts_of
+from benchmarks.checkpoints.formats.family import Facts, Family, Taken, is_square, rows_of, saved_arguments, table
 from benchmarks.checkpoints.positions import sincos_mae
 
 ARGUMENTS = ("layernorm_on_mode", "sin_cos_pos_emb", "random_pooling_window")
@@ -24,7 +23,7 @@ class Flsl(Family):
     heads_by_width = table({192: 3, 384: 6, 768: 12})
 
     def recognises(self, opened: Opened, taken: Taken) -> bool:
-        if super().recognises(opened, taken) or any(name in self._arguments(opened) for name in ARGUMENTS):
+        if super().recognises(opened, taken) or any(name in saved_arguments(opened) for name in ARGUMENTS):
             return True
         if "dino_loss" in opened.content:  # the control of ``python -m pretrain``: the network is FLSL's, the loss not
             return False
@@ -36,7 +35,7 @@ class Flsl(Family):
     def prepare(self, opened: Opened, taken: Taken) -> None:
         if "cls_token" in taken.tensors:
             taken.drop("cls_token", "saved, but neither trained nor used by FLSL")
-        arguments = self._arguments(opened)
+        arguments = saved_arguments(opened)
         if arguments.get("final_norm") == "modes" or arguments.get("layernorm_on_mode") is True:
             taken.notes.append("the final norm was trained on the modes, not on the tokens")
 
@@ -46,10 +45,6 @@ class Flsl(Family):
             taken.notes.append("the file does not name its method; it has the layout of FLSL's backbone")
             facts.provenance["method"] = "layout"
         return facts
-
-    @staticmethod
-    def _arguments(opened: Opened) -> dict:
-        return facts_of(opened.content.get("args"))
 
 
 def _has_fixed_table(taken: Taken) -> bool:

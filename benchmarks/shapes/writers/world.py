@@ -13,12 +13,14 @@ from benchmarks.shapes.writers.coco import write_coco
 from benchmarks.shapes.writers.davis import write_davis
 from benchmarks.shapes.writers.imagenet import write_imagenet
 from benchmarks.shapes.writers.uavdt import write_uavdt
+from benchmarks.shapes.writers.visdrone import write_visdrone
 
 _WRITERS: dict[str, Callable[..., Path]] = {
     "coco": write_coco,
     "davis": write_davis,
     "imagenet": write_imagenet,
     "uavdt": write_uavdt,
+    "visdrone": write_visdrone,
     "ade20k": write_ade20k,
 }
 
@@ -29,6 +31,7 @@ WORLD_SCALES: dict[str, dict[str, dict[str, Any]]] = {
         "davis": {"train_sequences": 1, "val_sequences": 2, "frames": 6, "height": 96, "width": 160},
         "imagenet": {"train_per_class": 4, "val_per_class": 2},
         "uavdt": {"sequences": ("M0101", "M0203", "M0208"), "frames": 4, "height": 144, "width": 256},
+        "visdrone": {"train_clips": 1, "val_clips": 1, "frames": 3, "height": 144, "width": 256},
         "ade20k": {"train_images": 8, "val_images": 4, "size": 128},
     },
     "demo": {
@@ -36,6 +39,7 @@ WORLD_SCALES: dict[str, dict[str, dict[str, Any]]] = {
         "davis": {"train_sequences": 2, "val_sequences": 4, "frames": 24, "height": 192, "width": 320},
         "imagenet": {"train_per_class": 40, "val_per_class": 15},
         "uavdt": {"frames": 30, "height": 288, "width": 512},
+        "visdrone": {"train_clips": 12, "val_clips": 6, "frames": 8, "height": 288, "width": 512},
         "ade20k": {"train_images": 200, "val_images": 50, "size": 224},
     },
 }
