@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from benchmarks.errors import InputError
 
@@ -79,7 +80,7 @@ class Protocol:
         if self.upsampling == "nearest" and not self.stretch:
             raise InputError("labels that are enlarged by the nearest token and not stretched are in no protocol")
 
-    def variant(self, quietly: Mapping[str, object] | None = None, **changes: object) -> Protocol:
+    def variant(self, quietly: Mapping[str, Any] | None = None, **changes: Any) -> Protocol:
         """The protocol with some constants changed, and a name that says so; None leaves one as it is.
 
         ``quietly``: what follows from the changes and needs no word in the name.

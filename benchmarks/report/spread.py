@@ -53,7 +53,7 @@ def _chart(found: Spread, rows: Mapping[str, Mapping[str, float]]) -> Markup:
         return LEFT + (WIDTH - LEFT - RIGHT) * (value - low) / (high - low)
 
     parts = []
-    for value in ticks(low, high):
+    for value in ticks(low, high, 8):
         place = f"{across(value):.1f}"
         parts.append(tag("line", x1=place, x2=place, y1=TOP, y2=foot, class_="grid"))
         parts.append(tag("text", f"{value:g}", x=place, y=foot + 16, text_anchor="middle"))

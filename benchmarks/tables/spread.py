@@ -11,7 +11,7 @@ from benchmarks.core.result import Result
 MEASURES = {"davis": ("DAVIS J&F", "J&F-Mean", 100.0)}
 
 #: Settings that make a run another one than its protocol's, where they are given.
-PARTIAL = ("frames", "layer")
+PARTIAL = ("frames",)
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Spread:
 def spreads(results: Sequence[Result]) -> list[Spread]:
     """A spread for each benchmark, scale and data set in which a checkpoint was judged by several protocols.
 
-    Runs on some frames alone, or of an inner layer, are no protocol's. Of a repeated run the newest counts; a name that
+    Runs on some frames alone are no protocol's. Of a repeated run the newest counts; a name that
     stands for several weights has the beginning of their hash beside it.
     """
     found: dict[tuple[str, str, str], dict[tuple[str, str], dict[tuple[str, str], float]]] = {}
