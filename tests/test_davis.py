@@ -189,9 +189,13 @@ def test_what_fails_in_a_thread_beside_is_raised_where_it_belongs(tmp_path):
         if number == 1:
             raise OSError("no room")
 
-    with pytest.raises(OSError, match="no room"), Writer(write) as writer:
-        for number in range(3):
-            writer(number)
+    def write_all():
+        with Writer(write) as writer:
+            for number in range(3):
+                writer(number)
+
+    with pytest.raises(OSError, match="no room"):
+        write_all()
 
 
 def test_unusable_input_is_one_line_and_exit_2(tmp_path):
