@@ -14,6 +14,8 @@ COMMANDS = {
     "list": ("benchmarks.commands.list_tasks", "the tasks, what data each needs, and what it costs"),
     "compare": ("benchmarks.commands.compare", "the results of folders of runs beside each other"),
     "report": ("benchmarks.commands.report", "one HTML page about folders of runs"),
+    "leaderboard": ("benchmarks.commands.leaderboard", "all scores of folders as one HTML page with filters"),
+    "export": ("benchmarks.commands.export", "scores as CSV, and as YAML for Hugging Face"),
     "validate": ("benchmarks.commands.validate", "are these files records of the suite?"),
     "table": ("benchmarks.commands.table", "a table of the paper: 1 to 6, or ade20k"),
 }
@@ -27,7 +29,7 @@ def main() -> None:
 def _chosen() -> int | None:
     if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help"):
         print("usage: flsl-bench COMMAND [options]; COMMAND --help says more\n")
-        print("\n".join(f"  {name:10}{text}" for name, (_, text) in COMMANDS.items()))
+        print("\n".join(f"  {name:12}{text}" for name, (_, text) in COMMANDS.items()))
         return 0 if len(sys.argv) > 1 else 2
     name = sys.argv.pop(1)
     if name not in COMMANDS:

@@ -15,6 +15,8 @@ from PIL import Image
 
 from benchmarks.checkpoints.convert import convert
 from benchmarks.controls import write_random_control
+from benchmarks.davis.beside import Writer, read_ahead
+from benchmarks.davis.dataset import read_mask
 from benchmarks.davis.protocol import Protocol
 from benchmarks.davis.run import evaluate_checkpoint, propagate_checkpoint
 from benchmarks.davis.scoring import (
@@ -168,6 +170,32 @@ def test_from_memory_and_side_by_side_equals_files_one_by_one(tmp_path):
     two = evaluate_checkpoint(tmp_path / "random.safetensors", tmp_path, at_once=3, batch_size=3, **options)
     assert one["metrics"] == two["metrics"]
     assert len(list((tmp_path / "pred").rglob("*.png"))) == 12
+    beside = propagate_checkpoint(tmp_path / "random.safetensors", tmp_path, tmp_path / "b", beside=True, **options)[1]
+    half, facts = propagate_checkpoint(tmp_path / "random.safetensors", tmp_path, precision="bf16", **options)
+    assert (beside["precision"], facts["precision"]) == ("fp32", "bf16")
+    for path in (tmp_path / "pred").rglob("*.png"):
+        labels = read_mask(path)
+        assert (labels == read_mask(tmp_path / "b" / path.relative_to(tmp_path / "pred"))).all()
+        assert (labels == half[path.parent.name][int(path.stem)]).mean() > 0.98
+
+
+def test_what_fails_in_a_thread_beside_is_raised_where_it_belongs(tmp_path):
+    found = read_ahead([1, 2, 0, 3], lambda number: 6 // number)
+    assert [next(found), next(found)] == [6, 3]
+    with pytest.raises(ZeroDivisionError):
+        next(found)
+
+    def write(number):
+        if number == 1:
+            raise OSError("no room")
+
+    def write_all():
+        with Writer(write) as writer:
+            for number in range(3):
+                writer(number)
+
+    with pytest.raises(OSError, match="no room"):
+        write_all()
 
 
 def test_unusable_input_is_one_line_and_exit_2(tmp_path):

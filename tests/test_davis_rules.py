@@ -108,7 +108,7 @@ def test_which_frames_are_the_context(protocol, seen, monkeypatch):
         return torch.full((1, 1, 1), float(target[0, 0, 0]))
 
     monkeypatch.setattr(propagation, "propagate_labels", note)
-    monkeypatch.setattr(propagation, "harden", lambda soft, *_: soft)
+    monkeypatch.setattr(propagation, "finish", lambda found, *_: found)
 
     class Pixels:
         patch_size = 1

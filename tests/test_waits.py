@@ -7,10 +7,14 @@ import pytest
 import torch
 from waits import DEVICE, counted_waits, move
 
+from benchmarks.davis.encoder import Encoder
+from benchmarks.davis.frames import FirstMask
+from benchmarks.davis.propagation import propagate_video
+from benchmarks.davis.protocol import CRW, DINO, DINOV3_M
 from pretrain.ahead import Ahead
 from pretrain.build import make_objective
 from pretrain.config import config_from_dict
-from pretrain.data import ViewsDataset, collate
+from pretrain.data import collate
 from pretrain.networks import Network
 from pretrain.schedules import Schedule
 from pretrain.step import Step
@@ -44,3 +48,21 @@ def test_a_step_of_flsl_waits_once(objective, monkeypatch):
             step.update(values, statistics, norms)
     assert counts == {"tolist": 1}
     assert np.isfinite(numbers).all()
+
+
+@pytest.mark.parametrize("protocol", [DINO, DINOV3_M, CRW], ids=lambda protocol: protocol.name)
+def test_a_frame_of_davis_waits_once_at_most(protocol, monkeypatch):
+    monkeypatch.setattr(torch, "inference_mode", torch.no_grad)  # whose tensors take no pretence
+    encoder = Encoder(lambda images: images[:, :, ::8, ::8].flatten(2).transpose(1, 2), 8)
+    frames = torch.rand(6, 3, 48, 64, generator=torch.Generator().manual_seed(0))
+    mask = FirstMask(np.array([0, 1], np.uint8), torch.eye(2)[torch.arange(48).view(6, 8) % 2].permute(2, 0, 1))
+    wanted = list(propagate_video(encoder, frames, mask, (48, 64), protocol))
+    with counted_waits() as counts:
+        there = (frame.to(DEVICE, non_blocking=True) for frame in frames)
+        maps = propagate_video(encoder, there, FirstMask(mask.indices, mask.labels.to(DEVICE)), (48, 64), protocol)
+        found = [next(maps)]  # what is made once a video is made
+        counts.clear()
+        found += list(maps)
+    assert counts.total() <= 4, counts
+    for one, other in zip(found, wanted, strict=True):
+        assert (one == other).all()

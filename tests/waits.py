@@ -2,7 +2,7 @@
 
 Such a tensor says that it is on the ``meta`` device and holds a CPU tensor, which computes. Whatever needs its content
 on the host goes through the dispatcher, where it is counted: ``item``, ``tolist``, ``bool``, copies to the host, copies
-to the device that do not say ``non_blocking``, and operators whose result's size depends on content (``nonzero``, masks).
+to the device that do not say ``non_blocking``, and operators whose result has a size that depends on content (masks).
 """
 
 from __future__ import annotations

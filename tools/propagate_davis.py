@@ -43,6 +43,7 @@ def main() -> None:
     parser.add_argument("--upsampling", choices=CHOICES["upsampling"], help="of labels; default: the protocol's")
     add_device_argument(parser)
     parser.add_argument("--batch-size", type=int, help="frames to encode at once; default: 1 on cpu, 8 on cuda")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="of the encoder (default: fp32)")
     parser.add_argument("--memory", type=int, default=SCRATCH, help="MiB to propagate in (default: %(default)s)")
     parser.add_argument("--at-once", type=int, default=1, help="sequences side by side (default: %(default)s)")
     parser.add_argument("--pictures", help="write a strip (PNG) and a moving picture (WebP) of each sequence there")
@@ -75,6 +76,7 @@ def _run(args: argparse.Namespace, checkpoint: Path, protocol: Protocol, out: Pa
         "batch_size": args.batch_size,
         "scratch": args.memory,
         "at_once": args.at_once,
+        "precision": args.precision,
     }
     if args.layer == "best":
         study = layer_study(checkpoint, args.davis_root, out, **options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -31,6 +32,7 @@ class Encoder:
         patch_size: pixels per token.
         multiple: sides of the images must be multiples of it; None: of ``patch_size``.
         mean, std: what the network was trained with.
+        precision: what ``tokens`` computes in; similarities and labels are fp32 always.
         layer: the block (a ResNet's stage) that the features are of, counted from 1, for the record; None: not known.
     """
 
@@ -40,6 +42,7 @@ class Encoder:
     std: Triple = IMAGENET_STD
     multiple: int | None = None
     layer: int | None = None
+    precision: str = "fp32"
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """Images ``[B, 3, h, w]`` -> features ``[B, rows, columns, D]`` on :meth:`grid`, each of length 1."""
@@ -102,6 +105,16 @@ def backbone_encoder(module: nn.Module, card: Card, layer: int | None = None) ->
         return maps.permute(0, 2, 3, 1)
 
     return Encoder(map_of_stage, RESNET_STRIDE, card.mean, card.std, multiple=1, layer=STAGE + 1)
+
+
+def in_bf16(encoder: Encoder, device: torch.device) -> Encoder:
+    """``encoder`` computing in bf16, for a GPU that has matrix units for it; no published protocol does so."""
+
+    def tokens(images: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(device.type, torch.bfloat16):
+            return encoder.tokens(images).float()
+
+    return dataclasses.replace(encoder, tokens=tokens, precision="bf16")
 
 
 def layers_of(card: Card) -> range:

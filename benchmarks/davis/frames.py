@@ -111,30 +111,45 @@ def harden(
     the same at the input's size. DINOv3: enlarged to the video's size and stretched; there a constant channel
     becomes 0.
     """
+    return finish(winners(soft, stride, size, protocol).cpu(), indices, stride, size, protocol)
+
+
+def winners(soft: torch.Tensor, stride: int, size: tuple[int, int], protocol: Protocol) -> torch.Tensor:
+    """The part of :func:`harden` that is done where ``soft`` is; the host is not made to wait."""
     if not protocol.stretch:
-        grid = (soft.shape[1] * stride, soft.shape[2] * stride)
-        where = size if protocol.upsampling == "bilinear" else grid
-        enlarged = [cv2.resize(channel, where[::-1]) for channel in soft.cpu().numpy()]
-        labels = indices[np.argmax(enlarged, axis=0)]
-        return labels if where == size else cv2.resize(labels, size[::-1], interpolation=cv2.INTER_NEAREST)
+        return soft
     if protocol.upsampling != "input":
-        return _stretched_at(size, soft, indices, protocol)
+        return _stretched_at(size, soft, protocol)
     soft = F.interpolate(
         soft[None], scale_factor=stride, mode="bilinear", align_corners=False, recompute_scale_factor=False
     )[0]
     stretched = soft - soft.amin((1, 2), keepdim=True)
     stretched /= stretched.amax((1, 2), keepdim=True)
     # Not argmax, which takes ten times as long on a CPU; the first of equals wins in both.
-    labels = torch.where(soft.amax((1, 2), keepdim=True) > 0, stretched, soft).max(0).indices
-    image = Image.fromarray(indices[labels.cpu().numpy()])
-    return np.array(image.resize(size[::-1], Image.Resampling.NEAREST))
+    return torch.where(soft.amax((1, 2), keepdim=True) > 0, stretched, soft).max(0).indices.to(torch.uint8)
 
 
-def _stretched_at(size: tuple[int, int], soft: torch.Tensor, indices: np.ndarray, protocol: Protocol) -> np.ndarray:
-    """DINOv3's label map. By the nearest token the winners can be found first and enlarged then."""
+def finish(
+    found: torch.Tensor, indices: np.ndarray, stride: int, size: tuple[int, int], protocol: Protocol
+) -> np.ndarray:
+    """The rest of :func:`harden`, of what :func:`winners` gave, on the CPU."""
+    if not protocol.stretch:
+        grid = (found.shape[1] * stride, found.shape[2] * stride)
+        where = size if protocol.upsampling == "bilinear" else grid
+        enlarged = [cv2.resize(channel, where[::-1]) for channel in found.numpy()]
+        labels = indices[np.argmax(enlarged, axis=0)]
+        return labels if where == size else cv2.resize(labels, size[::-1], interpolation=cv2.INTER_NEAREST)
+    labels = indices[found.numpy()]
+    if protocol.upsampling != "input":
+        return labels
+    return np.array(Image.fromarray(labels).resize(size[::-1], Image.Resampling.NEAREST))
+
+
+def _stretched_at(size: tuple[int, int], soft: torch.Tensor, protocol: Protocol) -> torch.Tensor:
+    """DINOv3's winners at the video's size. By the nearest token they can be found first and enlarged then."""
     if protocol.upsampling == "bilinear":
         soft = F.interpolate(soft[None], size, mode="bilinear", align_corners=False)[0]
     least = soft.amin((1, 2), keepdim=True)
     stretched = torch.nan_to_num((soft - least) / (soft.amax((1, 2), keepdim=True) - least), nan=0)
     labels = stretched.max(0).indices.to(torch.uint8)
-    return indices[F.interpolate(labels[None, None], size, mode="nearest")[0, 0].cpu().numpy()]
+    return F.interpolate(labels[None, None], size, mode="nearest")[0, 0]

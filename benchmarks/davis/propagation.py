@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from benchmarks.davis.encoder import Encoder
-from benchmarks.davis.frames import FirstMask, harden
+from benchmarks.davis.frames import FirstMask, finish, winners
 from benchmarks.davis.protocol import Protocol
 from benchmarks.davis.threads import spread
 
@@ -226,7 +226,7 @@ def propagate_video(
     batch_size: int = 1,
     scratch: int = SCRATCH,
 ) -> Iterator[np.ndarray]:
-    """Yield the label map uint8 ``[H, W]`` of every frame after the first.
+    """Yield the label map uint8 ``[H, W]`` of every frame after the first, each when the next one is under way.
 
     Args:
         frames: what :func:`benchmarks.davis.frames.prepare_frame` gives for each frame, the first included,
@@ -235,7 +235,7 @@ def propagate_video(
         size: the video's own height and width.
         batch_size: frames to encode at once.
     """
-    first = windows = None
+    first = windows = last = None
     context: deque[tuple[torch.Tensor, torch.Tensor]] = deque(maxlen=protocol.n_last_frames)
     for batch in _batches(frames, batch_size):
         with torch.inference_mode():
@@ -249,5 +249,25 @@ def propagate_video(
                 soft = propagate_labels(features, *zip(first, *context, strict=True), protocol, scratch, windows)
                 # The soft labels go on, not the map: what was uncertain stays so.
                 context.append((features, soft))
-                labels = harden(soft, first_mask.indices, encoder.patch_size, size, protocol)
-            yield labels
+                found = winners(soft, encoder.patch_size, size, protocol)
+                coming = _Coming(found)
+            if last is not None:
+                yield finish(last.tensor(), first_mask.indices, encoder.patch_size, size, protocol)
+            last = coming
+    if last is not None:
+        yield finish(last.tensor(), first_mask.indices, encoder.patch_size, size, protocol)
+
+
+class _Coming:
+    """A tensor on its way to the host. It is asked for when the next frame is queued, so the GPU has work meanwhile."""
+
+    def __init__(self, found: torch.Tensor) -> None:
+        self.copy = found.to("cpu", non_blocking=True)
+        self.there = torch.cuda.Event() if found.is_cuda else None
+        if self.there is not None:
+            self.there.record(torch.cuda.current_stream(found.device))
+
+    def tensor(self) -> torch.Tensor:
+        if self.there is not None:
+            self.there.synchronize()
+        return self.copy

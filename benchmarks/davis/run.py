@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -15,8 +16,9 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.backbones import load_backbone
+from benchmarks.davis.beside import Writer, read_ahead
 from benchmarks.davis.dataset import Video, find_root, open_video, read_first_mask, read_frame, sequence_names
-from benchmarks.davis.encoder import Encoder, backbone_encoder
+from benchmarks.davis.encoder import Encoder, backbone_encoder, in_bf16
 from benchmarks.davis.frames import input_size, prepare_frame, prepare_mask
 from benchmarks.davis.predictions import write_prediction
 from benchmarks.davis.propagation import SCRATCH, propagate_video
@@ -38,21 +40,32 @@ def label_maps(
     device: str | torch.device = "cpu",
     batch_size: int = 1,
     scratch: int = SCRATCH,
+    beside: bool | None = None,
 ) -> Iterator[np.ndarray]:
-    """Yield a label map uint8 ``[H, W]`` for every frame of ``video``; the first is its first mask, untouched."""
+    """Yield a label map uint8 ``[H, W]`` for every frame of ``video``; the first is its first mask, untouched.
+
+    ``beside``: frames are read in a thread of their own; None: where ``device`` is a GPU.
+    """
     mask = read_first_mask(video)
     size = _input_size(encoder, mask, protocol)
     mean, std = encoder.normalisation(protocol)
 
+    on_gpu = torch.device(device).type == "cuda"
+    beside = on_gpu if beside is None else beside
+
+    def prepared(path: Path) -> torch.Tensor:
+        frame = read_frame(path)
+        if frame.shape[:2] != mask.shape:
+            raise InputError(
+                f"{path} is {frame.shape[1]}x{frame.shape[0]}, but {video.masks[0]} is "
+                f"{mask.shape[1]}x{mask.shape[0]}: all frames and masks of a sequence must have one size"
+            )
+        pixels = prepare_frame(frame, size, mean, std, protocol.resample)
+        return pixels.pin_memory() if on_gpu else pixels
+
     def frames() -> Iterator[torch.Tensor]:
-        for path in video.frames:
-            frame = read_frame(path)
-            if frame.shape[:2] != mask.shape:
-                raise InputError(
-                    f"{path} is {frame.shape[1]}x{frame.shape[0]}, but {video.masks[0]} is "
-                    f"{mask.shape[1]}x{mask.shape[0]}: all frames and masks of a sequence must have one size"
-                )
-            yield prepare_frame(frame, size, mean, std, protocol.resample).to(device)
+        for pixels in read_ahead(video.frames, prepared) if beside else map(prepared, video.frames):
+            yield pixels.to(device, non_blocking=True)
 
     yield mask
     first_mask = prepare_mask(mask, encoder.grid(size), protocol, size).to(device)
@@ -75,6 +88,7 @@ def propagate(
     batch_size: int | None = None,
     scratch: int = SCRATCH,
     at_once: int = 1,
+    beside: bool | None = None,
 ) -> tuple[dict[str, list[np.ndarray]], dict[str, Any]]:
     """Label maps of every sequence by an encoder's features.
 
@@ -85,13 +99,15 @@ def propagate(
         batch_size: frames to encode at once; see :data:`BATCH`.
         scratch: MiB to propagate in; see :data:`benchmarks.davis.propagation.SCRATCH`.
         at_once: sequences side by side, for a GPU that one alone does not fill.
+        beside: frames are read and label maps written in threads of their own; None: on a GPU.
 
     Returns:
         The label maps by sequence (empty with ``out``), and facts about the run: ``protocol``, ``sequences``
-        (frames of each), ``stride`` (pixels per token), ``layer``, ``inputs`` (sizes that the network saw, height and
-        width), ``normalisation``, ``seconds``.
+        (frames of each), ``stride`` (pixels per token), ``layer``, ``precision``, ``inputs`` (sizes that the network
+        saw, height and width), ``normalisation``, ``seconds``.
     """
     where = usable_device(str(device))
+    beside = where.type == "cuda" if beside is None else beside
     batch_size = BATCH.get(where.type, BATCH["cuda"]) if batch_size is None else batch_size
     if frames is not None and frames < 2:
         raise InputError(f"{frames} frame(s) leave nothing to propagate to: ask for 2 or more")
@@ -108,13 +124,14 @@ def propagate(
 
         def carry(video: Video) -> None:
             found = []
-            maps = label_maps(encoder, video, protocol, where, batch_size, scratch)
-            for path, labels in zip(video.frames, maps, strict=True):
-                if out is None:
-                    found.append(labels)
-                else:
-                    write_prediction(Path(out) / video.name / f"{path.stem}.png", labels)
-                bar.update()
+            maps = label_maps(encoder, video, protocol, where, batch_size, scratch, beside)
+            with Writer(write_prediction) if beside else contextlib.nullcontext(write_prediction) as write:
+                for path, labels in zip(video.frames, maps, strict=True):
+                    if out is None:
+                        found.append(labels)
+                    else:
+                        write(Path(out) / video.name / f"{path.stem}.png", labels)
+                    bar.update()
             if out is None:
                 kept[video.name] = found
 
@@ -125,6 +142,7 @@ def propagate(
         "sequences": {video.name: len(video.frames) for video in videos},
         "stride": encoder.patch_size,
         "layer": encoder.layer,
+        "precision": encoder.precision,
         "inputs": sorted(inputs),
         "normalisation": {"mean": list(mean), "std": list(std)},
         "seconds": round(time.monotonic() - start, 3),
@@ -147,12 +165,16 @@ def evaluate(
 
 
 def checkpoint_encoder(
-    checkpoint: str | os.PathLike[str], device: str | torch.device = "auto", layer: int | None = None
+    checkpoint: str | os.PathLike[str],
+    device: str | torch.device = "auto",
+    layer: int | None = None,
+    precision: str = "fp32",
 ) -> Encoder:
     """The encoder of a canonical checkpoint on ``device``; see :func:`benchmarks.davis.encoder.backbone_encoder`."""
     where = usable_device(str(device))
     module, card = load_backbone(checkpoint)
-    return backbone_encoder(module.to(where), card, layer)
+    encoder = backbone_encoder(module.to(where), card, layer)
+    return encoder if precision == "fp32" else in_bf16(encoder, where)
 
 
 def propagate_checkpoint(
@@ -160,10 +182,11 @@ def propagate_checkpoint(
     *args: Any,
     device: str | torch.device = "auto",
     layer: int | None = None,
+    precision: str = "fp32",
     **options: Any,
 ) -> tuple[dict[str, list[np.ndarray]], dict[str, Any]]:
     """As :func:`propagate`, for a canonical checkpoint."""
-    return propagate(checkpoint_encoder(checkpoint, device, layer), *args, device=device, **options)
+    return propagate(checkpoint_encoder(checkpoint, device, layer, precision), *args, device=device, **options)
 
 
 def evaluate_checkpoint(
@@ -171,10 +194,11 @@ def evaluate_checkpoint(
     *args: Any,
     device: str | torch.device = "auto",
     layer: int | None = None,
+    precision: str = "fp32",
     **options: Any,
 ) -> dict[str, Any]:
     """As :func:`evaluate`, for a canonical checkpoint."""
-    return evaluate(checkpoint_encoder(checkpoint, device, layer), *args, device=device, **options)
+    return evaluate(checkpoint_encoder(checkpoint, device, layer, precision), *args, device=device, **options)
 
 
 def _for_each(work, videos: Sequence[Video], device: torch.device, at_once: int) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.backbones import load_backbone
-from benchmarks.davis.encoder import backbone_encoder, layers_of
+from benchmarks.davis.encoder import backbone_encoder, in_bf16, layers_of
 from benchmarks.davis.protocol import PROTOCOLS
 from benchmarks.davis.run import evaluate
 from benchmarks.devices import usable_device
@@ -40,6 +40,7 @@ def layer_study(
     davis_root: str | os.PathLike[str],
     out: str | os.PathLike[str] | None = None,
     device: str = "cpu",
+    precision: str = "fp32",
     **options: Any,
 ) -> dict[str, Any]:
     """J&F of every layer: ``{"best": N, "layers": {"1": {"metrics", "run"}, ...}}``; label maps in ``out/layer-NN``.
@@ -54,6 +55,8 @@ def layer_study(
     found = {}
     for layer in layers_of(card):
         folder = None if out is None else Path(out) / f"layer-{layer:02d}"
-        found[layer] = evaluate(backbone_encoder(module, card, layer), davis_root, folder, device=device, **options)
+        encoder = backbone_encoder(module, card, layer)
+        encoder = encoder if precision == "fp32" else in_bf16(encoder, where)
+        found[layer] = evaluate(encoder, davis_root, folder, device=device, **options)
     best = max(found, key=lambda layer: found[layer]["metrics"]["J&F-Mean"])
     return {"best": best, "layers": {str(layer): result for layer, result in found.items()}}
