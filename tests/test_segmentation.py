@@ -181,6 +181,26 @@ def test_search_on_disk_finds_what_all_distances_find(metric, tmp_path, monkeypa
         torch.testing.assert_close(similarity.double(), exact.values, atol=1e-6, rtol=0)
 
 
+def test_only_classes_that_can_win_are_enlarged_and_nothing_changes():
+    rng = torch.Generator().manual_seed(0)
+    cases = []
+    for sharpness in (0.3, 1.0, 3.0):
+        answers = torch.softmax(sharpness * torch.randn(15, 40, generator=rng), dim=1)
+        answers[answers < answers.quantile(0.8, dim=1, keepdim=True)] = 0.0
+        cases += [answers, answers * (torch.arange(15) < 7)[:, None]]  # some patches without any class
+    # A class that is nowhere the largest of a patch, and wins between two.
+    between = torch.zeros(15, 40)
+    between[:, 2], between[1::2, 1], between[::2, 3] = 0.5, 0.6, 0.6
+    kept = []
+    for own in (*cases, between, torch.zeros(15, 40)):
+        plainly = F.interpolate(own.T.reshape(1, 40, 3, 5), size=(24, 40), mode="bilinear").argmax(1)[0]
+        assert torch.equal(retrieval.label_map(own, (3, 5), (24, 40)), plainly)
+        assert (plainly == 2).any() or own is not between
+        kept.append(len(retrieval.contenders(own.T.reshape(40, 3, 5))))
+    assert kept[4] < 30
+    assert kept[-2:] == [4, 1]
+
+
 def test_votes_of_pixels_and_ties():
     labels = torch.tensor([[[1, 2], [1, 3], [2, 3]], [[7, 7], [4, 4], [9, 9]]], dtype=torch.uint8)
     assert knn.vote(labels).tolist() == [[1, 3], [4, 4]]

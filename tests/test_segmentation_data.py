@@ -94,12 +94,38 @@ def test_a_changed_mask_is_looked_at_again(data):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("", "lists no class"), ("a\n\nb\n", "empty line 2"), ("a\nb\na\n", "names a twice"), ("\n", "lists no class")],
-)
+    [("", "lists no class"), ("a\n\nb\n", "empty line 2"), ("a\nb\na\n", "names a twice"), ("\n", "lists no class"),
+     ("# mine\nroad\nsky\n", "comment in line 1, which would be the name of label 0"),
+     ("1: road\n2: sky\n", "numbers its lines from 1 to 2")],
+)  # fmt: skip
 def test_a_class_list_that_is_wrong_says_so(data, text, message):
     (data / "segmentation" / "classes.txt").write_text(text)
     with pytest.raises(InputError, match=message):
         open_segmentation(data)
+
+
+@pytest.mark.parametrize("text", ["\ufeffStraße, naß\r\nsky\r\n\r\n", "0 road\n1 sky\n", "3rd road\n2nd sky"])
+def test_class_lists_of_other_editors_are_read(data, text):
+    (data / "segmentation" / "classes.txt").write_bytes(text.encode())
+    found = open_segmentation(data).classes
+    assert found == tuple(text.strip("\ufeff\r\n").replace("\r", "").split("\n"))
+
+
+def test_prepare_does_not_skip_an_empty_line_of_the_class_list(tmp_path):
+    for name in ("a", "b"):
+        write(tmp_path / "raw", name, np.array([[0, 1]], np.uint8))
+    (tmp_path / "raw" / "classes.txt").write_text("left\n\nright\n")
+    with pytest.raises(InputError, match="empty line 2"):
+        prepare("folder", tmp_path / "raw", tmp_path)
+
+
+def test_masks_of_0_and_255_are_refused_and_255_explained(data):
+    for name in ("a", "b", "deep/c"):
+        write(data / "segmentation", f"train/{name}", np.array([[0, 255, 255, 0]] * 3, np.uint8))
+    with pytest.raises(InputError, match=r"nothing to tell apart: 255 is void; write what is to be found as 1"):
+        open_segmentation(data)
+    write(data / "segmentation", "train/a", np.array([[0, 1, 1, 0]] * 3, np.uint8))
+    assert len(open_segmentation(data).train) == 3
 
 
 def test_classes_that_are_absent_are_said(data):

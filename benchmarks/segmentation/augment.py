@@ -13,7 +13,8 @@ from torch.utils.data import Dataset
 from torchvision.transforms import functional as tf
 
 from benchmarks.core.model import Model
-from benchmarks.segmentation.dataset import VOID, Pair
+from benchmarks.segmentation.dataset import Pair
+from benchmarks.segmentation.faults import VOID
 from benchmarks.segmentation.features import read
 from benchmarks.segmentation.geometry import resize, resize_labels, short_side
 from benchmarks.segmentation.protocols import Linear

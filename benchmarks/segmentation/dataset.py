@@ -26,10 +26,10 @@ from benchmarks.core.data import Fingerprint, cache_folder, fingerprint
 from benchmarks.errors import InputError
 from benchmarks.files import read_json, require_folder, write_text
 from benchmarks.listing import list_images
-from benchmarks.segmentation.faults import Faults
+from benchmarks.segmentation.class_list import read_classes
+from benchmarks.segmentation.faults import VOID, Faults
 from benchmarks.shapes.writers.segmentation import write_segmentation
 
-VOID = 255
 SPLITS = ("train", "val")
 
 #: Where the data may lie below a data root, besides the root itself.
@@ -126,7 +126,8 @@ def open_segmentation(data_root: str | os.PathLike[str], scale: str = "paper", d
     """The data under ``data_root``, every pair checked.
 
     :class:`InputError` tells all faults at once, each kind with its count and first example: images without label map
-    and the reverse, files that do not decode, sizes that differ, labels that are no class, an empty split.
+    and the reverse, files that do not decode, sizes that differ, labels that are no class, a split without a
+    label, masks of 0 and 255.
     """
     root = find_root(data_root, dataset, scale)
     about = read_json(root / "dataset.json", "description") if (root / "dataset.json").is_file() else {}
@@ -141,6 +142,9 @@ def open_segmentation(data_root: str | os.PathLike[str], scale: str = "paper", d
     for split in SPLITS:
         if pairs[split] and not any(label != VOID for pair in pairs[split] for label in pair.labels):
             faults.add("splits in which every pixel is void", root / "masks" / split)
+    if not about and {label for pair in pairs["train"] for label in pair.labels} == {0, VOID}:
+        hint = "nothing to tell apart: 255 is void; write what is to be found as 1"
+        faults.add("training halves of labels 0 and 255 alone", root / "masks" / "train", hint)
     faults.end()
     for split, official in about.get("official", {}).items():
         if scale == "paper" and len(pairs[split]) != official:
@@ -159,22 +163,7 @@ def _classes(root: Path, pairs: Sequence[Pair]) -> tuple[tuple[str, ...], str]:
         if pairs and top < len(CAMVID_CLASSES) and all(_CAMVID.fullmatch(pair.image.stem) for pair in pairs):
             return CAMVID_CLASSES, "CamVid's names of frames"
         return tuple(map(str, range(top + 1))), "the highest label"
-    try:
-        names = [line.strip() for line in file.read_text(encoding="utf-8-sig").split("\n")]
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{file} is not UTF-8 text ({error.reason}): save it as such, one class name a line"
-        ) from error
-    while names and not names[-1]:
-        names.pop()
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if not names or "" in names or twice or len(names) > VOID:
-        what = (
-            "lists no class" if not names else f"has an empty line {names.index('') + 1}" if "" in names
-            else f"names {', '.join(twice)} twice" if twice else f"lists {len(names)} classes"
-        )  # fmt: skip
-        raise InputError(f"{file} {what}: it needs one name a line, label 0 first, {VOID} at most")
-    return tuple(names), "classes.txt"
+    return read_classes(file), "classes.txt"
 
 
 def _pairs(root: Path, split: str, faults: Faults) -> list[Pair]:

@@ -7,6 +7,9 @@ from typing import Any
 
 from benchmarks.errors import InputError
 
+#: The label of pixels that are neither trained on nor scored.
+VOID = 255
+
 
 class Faults:
     """Collects what is wrong with the data at ``root``."""

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from benchmarks.errors import InputError
-from benchmarks.segmentation.dataset import VOID
+from benchmarks.segmentation.faults import VOID
 
 #: How Pillow resizes pixels.
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}

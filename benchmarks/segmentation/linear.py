@@ -22,7 +22,8 @@ from tqdm import tqdm
 from benchmarks.core.model import Model
 from benchmarks.files import atomic_path
 from benchmarks.segmentation.augment import TrainingViews
-from benchmarks.segmentation.dataset import VOID, Pair
+from benchmarks.segmentation.dataset import Pair
+from benchmarks.segmentation.faults import VOID
 from benchmarks.segmentation.protocols import Linear
 
 #: Steps between snapshots.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,12 +17,16 @@ from PIL import Image
 from benchmarks.davis.predictions import voc_palette
 from benchmarks.files import atomic_path
 from benchmarks.images import read_labels
-from benchmarks.segmentation.dataset import VOID, Pair, SegmentationData
+from benchmarks.segmentation.dataset import Pair, SegmentationData
+from benchmarks.segmentation.faults import VOID
 from benchmarks.segmentation.features import examples, file_name, read
 from benchmarks.segmentation.geometry import resize, resize_labels
 
 #: Where a run leaves what is drawn.
 FOLDER = "examples"
+
+#: Characters in a line of a column's title.
+TITLE = 26
 
 
 @dataclass
@@ -78,7 +83,8 @@ def write_predictions(path: str | os.PathLike[str], data: SegmentationData, runs
     palette = voc_palette()
     palette[VOID] = (255, 255, 255)
     chosen = [pair for pair in data.val if pair.name in examples(data.val)]
-    titles = ["image", "truth", *(f"{label}{what}" for label in runs for what in ("", "\nPCA of it", "\nPCA of these"))]
+    named = ["\n".join(textwrap.wrap(label, TITLE)) for label in runs]
+    titles = ["image", "truth", *(f"{one}{what}" for one in named for what in ("", "\nPCA of it", "\nPCA of these"))]
     figure = Figure(figsize=(2.4 * len(titles), 2.0 * len(chosen) + 0.9), layout="constrained")
     axes = figure.subplots(len(chosen), len(titles), squeeze=False)
     seen: set[int] = set()
@@ -100,8 +106,8 @@ def write_predictions(path: str | os.PathLike[str], data: SegmentationData, runs
             axis.set_axis_off()
     for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(title, fontsize=8)
-    named = [label for label in sorted(seen) if label < len(data.classes)]
-    handles = [Patch(color=palette[label] / 255, label=data.classes[label]) for label in named]
+    names = {**dict(enumerate(data.classes)), VOID: "void"}
+    handles = [Patch(fc=palette[label] / 255, ec="0.6", label=names[label]) for label in sorted(seen) if label in names]
     figure.legend(handles=handles, loc="outside lower center", ncols=max(1, 2 * len(titles)), fontsize=7)
     _write(path, figure)
 
@@ -110,18 +116,20 @@ def write_classes(
     path: str | os.PathLike[str], classes: Sequence[str], runs: Mapping[str, Mapping[str, float | None]]
 ) -> None:
     """A PNG: the IoU of each class in percent, a mark for each run (label -> class -> IoU, None without a score)."""
-    figure = Figure(figsize=(6.5, 0.9 + 0.24 * len(classes)), layout="constrained")
+    figure = Figure(figsize=(6.5, 0.8 + 0.24 * (len(classes) + len(runs))), layout="constrained")
     axis = figure.subplots()
     best = {name: max((one.get(name) or 0.0 for one in runs.values()), default=0.0) for name in classes}
     order = sorted(classes, key=lambda name: best[name])
     for number, (label, values) in enumerate(runs.items()):
         known = [(values[name], place) for place, name in enumerate(order) if values.get(name) is not None]
-        axis.plot(*zip(*known, strict=True), "osD^v"[number % 5], label=label, markersize=5)
+        places = tuple(zip(*known, strict=True)) or ((), ())
+        axis.plot(*places, "osD^v"[number % 5], label=label, markersize=5, clip_on=False, zorder=3)
     axis.set_yticks(range(len(order)), order, fontsize=7)
     axis.set_xlim(0, 100)
+    axis.set_ylim(-0.5, len(order) - 0.5)
     axis.set_xlabel("IoU, percent")
     axis.grid(axis="x", alpha=0.4)
-    axis.legend(fontsize=8)
+    figure.legend(loc="outside upper left", fontsize=8)
     _write(path, figure)
 
 

@@ -46,6 +46,26 @@ def answer(queries: torch.Tensor, bank: PatchBank, k: int, temperature: float, c
 
 
 def label_map(answers: torch.Tensor, grid: tuple[int, int], size: tuple[int, int]) -> torch.Tensor:
-    """Fractions of one image's patches ``[h*w, C]`` -> the largest class of each pixel ``[H, W]``."""
+    """Fractions of one image's patches ``[h*w, C]`` -> the largest class of each pixel ``[H, W]``, first of several.
+
+    Only classes that can win somewhere are enlarged; of many classes most cannot, and the map is the same.
+    """
     maps = answers.T.reshape(1, -1, *grid)
-    return F.interpolate(maps, size=size, mode="bilinear").argmax(dim=1)[0]
+    chosen = contenders(maps[0])
+    enlarged = F.interpolate(maps[:, chosen].contiguous(), size=size, mode="bilinear")
+    return chosen[enlarged.max(dim=1).indices[0]]
+
+
+def contenders(maps: torch.Tensor) -> torch.Tensor:
+    """The classes ``[c]`` that can be largest at a pixel when ``maps`` ``[C, h, w]`` are enlarged bilinearly.
+
+    A pixel mixes the four patches around it with weights w, so no class gets more there than its largest of the four,
+    and the winner has at least the largest w * m, m being each patch's largest value. That is least where w is as
+    1 / m, and then 1 / (the sum of the four 1 / m). The first class always stays: it is the answer where nothing is.
+    """
+    around = F.pad(maps[None], (0, 1, 0, 1), mode="replicate")
+    surely = 1.0 / (4.0 * F.avg_pool2d(1.0 / around.amax(dim=1, keepdim=True), 2, stride=1))
+    largest = F.max_pool2d(around, 2, stride=1)
+    able = ((largest >= 0.999 * surely) & (largest > 0)).flatten(2).any(dim=2)[0]
+    able[0] = True
+    return able.nonzero()[:, 0]

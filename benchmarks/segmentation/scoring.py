@@ -19,7 +19,7 @@ import numpy as np
 from benchmarks.ade20k.intervals import resampled
 from benchmarks.ade20k.scoring import count, scores
 from benchmarks.core import bootstrap
-from benchmarks.segmentation.dataset import VOID
+from benchmarks.segmentation.faults import VOID
 
 
 @dataclass

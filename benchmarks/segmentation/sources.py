@@ -11,7 +11,9 @@ import numpy as np
 from benchmarks.errors import InputError
 from benchmarks.files import read_json, require_file, require_folder
 from benchmarks.listing import list_images
-from benchmarks.segmentation.dataset import CAMVID_CLASSES, VOID
+from benchmarks.segmentation.class_list import read_classes
+from benchmarks.segmentation.dataset import CAMVID_CLASSES
+from benchmarks.segmentation.faults import VOID
 
 VOC_CLASSES = (
     "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
@@ -142,8 +144,7 @@ def coco_things(folder: Path) -> Source:
 
 def own_folder(folder: Path) -> Source:
     """``images/`` and ``masks/`` without splits, and ``classes.txt``: every fifth image, by name, is for validation."""
-    classes = require_file(folder / "classes.txt", "class list").read_text(encoding="utf-8-sig").splitlines()
-    names = tuple(line.strip() for line in classes if line.strip())
+    names = read_classes(folder / "classes.txt")
     pairs = _paired(folder / "images", folder / "masks")
     if len(pairs) < 2:
         raise InputError(f"{folder}/images has {len(pairs)} images: a training and a validation part need 2 or more")
