@@ -132,6 +132,12 @@ def try_uavdt(task: Any, model: Model) -> None:
     engine_maps(CONFIG["mini"], model, task.settings("mini").adaptation, "mmdet")
 
 
+def try_visdrone(task: Any, model: Model) -> None:
+    from benchmarks.visdrone.run import CONFIG
+
+    engine_maps(CONFIG["mini"], model, task.settings("mini").adaptation, "mmdet")
+
+
 def try_ade20k(task: Any, model: Model) -> None:
     from benchmarks.ade20k.run import config_file
 
@@ -161,6 +167,7 @@ TRIALS: dict[str, Callable[[Any, Model], None]] = {
     "coco-mask-rcnn-frozen": try_coco,
     "coco-vitdet": try_coco,
     "uavdt": try_uavdt,
+    "visdrone": try_visdrone,
     "ade20k": try_ade20k,
     "davis": try_davis,
 }
