@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,9 +73,11 @@ def draw(results: Sequence[Result], models: Sequence[Model], data_root: Path, ou
     folders = {result.name: out / result.artefacts for result in results if result.task == "davis"}
     _draw_davis(pictures / "davis.png", folders, videos)
     coco = data_root / "coco" if (data_root / "coco").is_dir() else data_root
-    first = coco / "val2017" / list_images(coco / "val2017")[0]
-    image = cv2.resize(read_rgb(first), (224, 224))
-    box = _largest_box(coco / "annotations" / "instances_val2017.json", first.name)
+    annotations = read_json(coco / "annotations" / "instances_val2017.json")
+    listed = {Path(entry["file_name"]).name: entry for entry in annotations["images"]}
+    first = next(name for name in list_images(coco / "val2017") if Path(name).name in listed)
+    image = cv2.resize(read_rgb(coco / "val2017" / first), (224, 224))
+    box = _largest_box(annotations, listed[Path(first).name])
     networks: Mapping[str, Any] = {model.name: (model.module, model.card) for model in models}
     write_query_attention(pictures / "attention.png", image, box, networks)
 
@@ -93,10 +94,8 @@ def _draw_davis(path: Path, folders: Mapping[str, Path], videos: Videos) -> None
     write_strip(path, [read_frame(video.frames[i]) for i in chosen], rows, titles)
 
 
-def _largest_box(annotations: str | os.PathLike[str], file_name: str) -> tuple[int, int]:
-    """The centre of the largest object of an image, in its 224x224 version."""
-    data = read_json(annotations)
-    image = next(entry for entry in data["images"] if Path(entry["file_name"]).name == file_name)
+def _largest_box(data: Mapping[str, Any], image: Mapping[str, Any]) -> tuple[int, int]:
+    """The centre of the largest object of an image of the annotations ``data``, in its 224x224 version."""
     whole = [0, 0, image["width"], image["height"]]
     x, y, w, h = max(
         (a["bbox"] for a in data["annotations"] if a["image_id"] == image["id"]),
