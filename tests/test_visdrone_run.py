@@ -46,7 +46,7 @@ def test_a_run_trains_detects_and_scores_what_it_wrote(data, tmp_path):
     from benchmarks.visdrone.run import run
 
     write_random_control(tmp_path / "random.safetensors", seed=0)
-    options = dataclasses.replace(MINI, epochs=1, long_side=128, short_side=96, validate_every=1)
+    options = dataclasses.replace(MINI, epochs=1, long_side=128, short_side=96, validate_every=1, per_device=1)
     opened = open_visdrone(data, whole=False)
     found = run(tmp_path / "random.safetensors", opened, tmp_path / "out", "mini", options, progress=False)
     words = ["--ground-truth", opened.val.folder, "--detections", tmp_path / "out/detections"]
@@ -54,7 +54,7 @@ def test_a_run_trains_detects_and_scores_what_it_wrote(data, tmp_path):
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "scores.json").read_text()) == found["metrics"]
     assert found["metrics"]["num_det"] > 0
-    assert found["run"]["iterations"] == 2
+    assert found["run"]["iterations"] == 2  # updates: of two passes each
     assert found["run"]["train"]["objects"] > found["run"]["train"]["regions"] >= 0
 
 

@@ -111,7 +111,7 @@ def _plans(
         if task.name in NOT_OF_ALL:
             raise InputError(f"{task.name} pretrains its own models: tools/table5.py and table6.py run it")
         entries = [Entry(model.name, model, task.settings(args.scale)) for model in judged]
-        if everything:
+        if everything and _reason(request(task, entries, args), args):
             reasons = {entry.name: _reason(request(task, [entry], args), args) for entry in entries}
             entries = [entry for entry in entries if not reasons[entry.name]]
             given = {f"{task.name}, {name}": reason for name, reason in reasons.items() if reason}

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from benchmarks.backbones.pyramid import default_taps
 from benchmarks.engines import mmdet as engine
+from benchmarks.engines.adaptation import has_stages
 from benchmarks.engines.schedule import Schedule, share
 from benchmarks.uavdt.options import DetectorOptions
 
@@ -28,6 +32,24 @@ def detector_changes(
         **_model_changes(options, classes),
         **_schedule_changes(options, iterations, devices),
         **engine.model_changes(config["model"], architecture, options.adaptation),
+    }
+
+
+def detector_record(
+    runner: Any, config: Path, options: DetectorOptions, changes: Mapping[str, Any], devices: int, architecture: Any
+) -> dict[str, Any]:
+    """What was trained, for the record; ``changes`` are those that the run was given."""
+    backbone = runner.cfg.model.backbone
+    return {
+        "config": config.name,
+        "options": options.as_record(),
+        # mmengine counts passes.
+        "iterations": changes["train_cfg.max_iters"] // changes["optim_wrapper.accumulative_counts"],
+        "frozen": backbone.frozen,
+        "backbone": {"type": backbone.type, **options.adaptation.as_record()},
+        "taps": None if has_stages(architecture) else list(default_taps(architecture.depth)),
+        "heads": options.detector_heads or getattr(architecture, "num_heads", None),
+        "devices": devices,
     }
 
 

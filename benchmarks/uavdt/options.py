@@ -68,6 +68,14 @@ class DetectorOptions:
         """What the backbone is told."""
         return Adaptation(self.patches, self.checkpointing)
 
+    def lines(self) -> list[str]:
+        """Every option for people, with its reason, and what scale ``paper`` has instead."""
+        shown = []
+        for name, entry in self.as_record().items():
+            instead = f" (scale paper: {entry['paper_scale']})" if entry["value"] != entry["paper_scale"] else ""
+            shown.append(f"  {name} = {entry['value']}{instead}: {entry['reason']}")
+        return shown
+
     def as_record(self) -> dict[str, Any]:
         """Name -> its value, that of scale ``paper``, and the reason for the latter."""
         return {

@@ -7,13 +7,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.backbones.pyramid import default_taps
 from benchmarks.checkpoints.canonical import read_canonical
 from benchmarks.configs import third_party_configs
 from benchmarks.engines import mmdet as engine
-from benchmarks.engines.adaptation import has_stages
 from benchmarks.uavdt.dataset import CLASSES, UavdtRoot, write_coco
-from benchmarks.uavdt.detector import detector_changes, phases
+from benchmarks.uavdt.detector import detector_changes, detector_record, phases
 from benchmarks.uavdt.evaluation import evaluate
 from benchmarks.uavdt.intervals import interval
 from benchmarks.uavdt.options import Options
@@ -65,14 +63,7 @@ def run(
         "metrics": scores,
         "interval": interval(list(outcomes.at[OFFICIAL_IOU].values())),
         "run": {
-            "config": config.name,
-            "options": options.as_record(),
-            "iterations": changes["train_cfg.max_iters"],
-            "frozen": runner.cfg.model.backbone.frozen,
-            "backbone": {"type": runner.cfg.model.backbone.type, **options.adaptation.as_record()},
-            "taps": None if has_stages(architecture) else list(default_taps(architecture.depth)),
-            "heads": options.detector_heads or getattr(architecture, "num_heads", None),
-            "devices": devices,
+            **detector_record(runner, config, options, changes, devices, architecture),
             "train": counts["train"],
             "test": counts["test"],
             "sequences": {"train": list(data.train), "test": list(data.test)},

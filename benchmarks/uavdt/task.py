@@ -7,17 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks import shapes
-from benchmarks.backbones.fine_tuning import fitted
 from benchmarks.core.data import Fingerprint, fingerprint
 from benchmarks.core.model import Model
-from benchmarks.core.task import Launch, Outcome, Place, Plan, Task
-from benchmarks.engines import mmdet as engine
-from benchmarks.engines.adaptation import require_any_size
-from benchmarks.engines.identity import resolved_config
-from benchmarks.engines.schedule import share
-from benchmarks.errors import InputError
+from benchmarks.core.task import Outcome, Place
 from benchmarks.images import image_size
 from benchmarks.processes import is_first_process
+from benchmarks.uavdt.aerial import AerialDetection
 from benchmarks.uavdt.dataset import UavdtRoot, open_uavdt, read_truth
 from benchmarks.uavdt.evaluation import PROTOCOL, evaluate
 from benchmarks.uavdt.options import SCALES, Options
@@ -25,10 +20,11 @@ from benchmarks.uavdt.pictures import attribute_panels, write_curves, write_fram
 from benchmarks.uavdt.run import CONFIG, run
 
 
-class Uavdt(Task[Options, UavdtRoot]):
+class Uavdt(AerialDetection[Options, UavdtRoot]):
     """Table 3's benchmark."""
 
     name = benchmark = "uavdt"
+    protocol, configs = PROTOCOL, CONFIG
     title = "Faster R-CNN FPN on UAVDT, average precision at IoU 0.7 by the toolkit's rule (Table 3)"
     needs = "weights"
     engine = "mmdet"
@@ -57,40 +53,13 @@ class Uavdt(Task[Options, UavdtRoot]):
         """Data, and every option with its reason."""
         train, test = sum(data.train.values()), sum(data.test.values())
         lines = [f"data: {data.path}, {train} training frames, {test} test frames"]
-        for name, entry in settings.as_record().items():
-            instead = f" (scale paper: {entry['paper_scale']})" if entry["value"] != entry["paper_scale"] else ""
-            lines.append(f"  {name} = {entry['value']}{instead}: {entry['reason']}")
-        return lines
-
-    def suit(self, model: Model, settings: Options, scale: str) -> None:
-        """A checkpoint whose patches or stages a pyramid takes, at more than one size of images where it is trained."""
-        model.weights(self.name)
-        frozen = engine.read_config(CONFIG[scale])["model"]["backbone"]["frozen"]
-        require_any_size(model.card.architecture, frozen, self.name)
-        fitted(model.card.architecture, settings.patches, model.name)
-
-    def plan(self, model: Model, data: UavdtRoot, settings: Options, scale: str, launch: Launch) -> Plan:
-        """The scale's config, resolved."""
-        self.suit(model, settings, scale)
-        config = engine.read_config(CONFIG[scale])
-        share(settings.batch, settings.per_device, launch.devices)
-        return Plan(PROTOCOL, {"config": resolved_config(config)}, details=(CONFIG[scale].name,))
-
-    def require(self, scale: str, device: str) -> None:
-        """mmdet, and for scale paper a GPU."""
-        engine.require_mmdet()
-        if scale == "paper" and engine.device_name() == "cpu":
-            raise InputError("scale paper needs a GPU and torch finds none here: --scale mini and --dry-run do without")
+        return lines + settings.lines()
 
     def run(self, model: Model, data: UavdtRoot, settings: Options, scale: str, place: Place) -> Outcome:
         """Train, detect, score; detections stay in ``detections`` in the folder."""
         how = (place.launch.launcher, place.launch.devices, place.progress and is_first_process())
         found = run(model.weights(self.name), data, place.folder, scale, settings, place.seed, *how)
         return Outcome(found["metrics"], found["run"], found["interval"])
-
-    def device(self, asked: str) -> str:
-        """The engine's: it takes the GPU by itself."""
-        return engine.device_name()
 
     def draw(self, data: UavdtRoot, settings: Options, runs: Mapping[str, Path], pictures: Path) -> None:
         """Frames with their detections, and precision-recall curves."""

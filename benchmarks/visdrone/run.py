@@ -7,12 +7,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.backbones.pyramid import default_taps
 from benchmarks.checkpoints.canonical import read_canonical
 from benchmarks.configs import third_party_configs
 from benchmarks.engines import mmdet as engine
-from benchmarks.engines.adaptation import has_stages
-from benchmarks.uavdt.detector import detector_changes, phases
+from benchmarks.uavdt.detector import detector_changes, detector_record, phases
 from benchmarks.visdrone.dataset import IMAGES, VisdroneRoot, write_coco
 from benchmarks.visdrone.evaluation import evaluate
 from benchmarks.visdrone.options import Options
@@ -59,13 +57,7 @@ def run(
     return {
         "metrics": scores,
         "run": {
-            "config": config.name,
-            "options": options.as_record(),
-            "iterations": changes["train_cfg.max_iters"],
-            "frozen": runner.cfg.model.backbone.frozen,
-            "taps": None if has_stages(architecture) else list(default_taps(architecture.depth)),
-            "heads": options.detector_heads or getattr(architecture, "num_heads", None),
-            "devices": devices,
+            **detector_record(runner, config, options, changes, devices, architecture),
             "train": counts["train"],
             "test": counts["test"],
             "seed": seed,

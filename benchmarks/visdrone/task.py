@@ -5,27 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks import shapes
-from benchmarks.backbones.fine_tuning import fitted
 from benchmarks.core.data import Fingerprint, fingerprint
 from benchmarks.core.model import Model
-from benchmarks.core.task import Launch, Outcome, Place, Plan, Task
-from benchmarks.engines import mmdet as engine
-from benchmarks.engines.adaptation import require_any_size
-from benchmarks.engines.identity import resolved_config
-from benchmarks.engines.schedule import share
-from benchmarks.errors import InputError
+from benchmarks.core.task import Outcome, Place
 from benchmarks.processes import is_first_process
+from benchmarks.uavdt.aerial import AerialDetection
 from benchmarks.visdrone.dataset import TOTAL, VisdroneRoot, check_split, open_visdrone, split_folder
 from benchmarks.visdrone.evaluation import PROTOCOL
 from benchmarks.visdrone.options import SCALES, Options
 from benchmarks.visdrone.run import CONFIG, run
 
 
-class Visdrone(Task[Options, VisdroneRoot]):
+class Visdrone(AerialDetection[Options, VisdroneRoot]):
     """The toolkit's average precision on the validation pictures."""
 
     name = "visdrone-faster-rcnn"
     benchmark = "visdrone"
+    protocol, configs = PROTOCOL, CONFIG
     title = "Faster R-CNN FPN on VisDrone-DET, AP over IoU 0.5:0.95 by the toolkit's rule"
     needs = "weights"
     engine = "mmdet"
@@ -61,40 +57,13 @@ class Visdrone(Task[Options, VisdroneRoot]):
     def describe(self, data: VisdroneRoot, settings: Options) -> list[str]:
         """Data, and every option with its reason."""
         lines = [f"data: {data.path}, {len(data.train.names)} training, {len(data.val.names)} validation pictures"]
-        for name, entry in settings.as_record().items():
-            instead = f" (scale paper: {entry['paper_scale']})" if entry["value"] != entry["paper_scale"] else ""
-            lines.append(f"  {name} = {entry['value']}{instead}: {entry['reason']}")
-        return lines
-
-    def suit(self, model: Model, settings: Options, scale: str) -> None:
-        """A checkpoint whose patches or stages a pyramid takes, at more than one size of images where it is trained."""
-        model.weights(self.name)
-        frozen = engine.read_config(CONFIG[scale])["model"]["backbone"]["frozen"]
-        require_any_size(model.card.architecture, frozen, self.name)
-        fitted(model.card.architecture, settings.patches, model.name)
-
-    def plan(self, model: Model, data: VisdroneRoot, settings: Options, scale: str, launch: Launch) -> Plan:
-        """The scale's config, resolved."""
-        self.suit(model, settings, scale)
-        share(settings.batch, settings.per_device, launch.devices)
-        config = resolved_config(engine.read_config(CONFIG[scale]))
-        return Plan(PROTOCOL, {"config": config}, details=(CONFIG[scale].name,))
-
-    def require(self, scale: str, device: str) -> None:
-        """mmdet, and for scale paper a GPU."""
-        engine.require_mmdet()
-        if scale == "paper" and engine.device_name() == "cpu":
-            raise InputError("scale paper needs a GPU and torch finds none here: --scale mini and --dry-run do without")
+        return lines + settings.lines()
 
     def run(self, model: Model, data: VisdroneRoot, settings: Options, scale: str, place: Place) -> Outcome:
         """Train, detect, score; detections stay in ``detections`` in the folder."""
         how = (place.launch.launcher, place.launch.devices, place.progress and is_first_process())
         found = run(model.weights(self.name), data, place.folder, scale, settings, place.seed, *how)
         return Outcome(found["metrics"], found["run"])
-
-    def device(self, asked: str) -> str:
-        """The engine's: it takes the GPU by itself."""
-        return engine.device_name()
 
 
 TASKS = (Visdrone(),)
