@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate", "load_model", "tasks"]
 __version__ = "0.2.0"
+#: The console script, the same as ``python -m benchmarks``.
+SUITE = "flsl-bench"
 
 _HOMES = {
     "evaluate": "benchmarks.core.runner",

@@ -6,6 +6,7 @@ import importlib
 import sys
 from collections.abc import Callable
 
+from benchmarks import SUITE
 from benchmarks.errors import InputError, run_command
 
 #: Sub-command -> the module whose ``main`` it is, and what it does.
@@ -31,9 +32,11 @@ def _chosen() -> int | None:
         print("usage: flsl-bench COMMAND [options]; COMMAND --help says more\n")
         print("\n".join(f"  {name:12}{text}" for name, (_, text) in COMMANDS.items()))
         return 0 if len(sys.argv) > 1 else 2
-    name = sys.argv.pop(1)
+    name = sys.argv[1]
     if name not in COMMANDS:
         raise InputError(f"there is no command {name}: {', '.join(COMMANDS)}")
+    # A sub-command is a program whose name has two words: usage lines, records and printed commands repeat them.
+    sys.argv[:2] = [f"{SUITE} {name}"]
     sub: Callable[[], int | None] = importlib.import_module(COMMANDS[name][0]).main
     return sub()
 

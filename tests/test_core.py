@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -320,6 +321,9 @@ def test_one_command_judges_by_several_tasks_and_does_nothing_twice(world, tmp_p
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("1 jobs, 0 done, 1 to do") == 2
     assert not (tmp_path / "out").exists()
+    planned = shlex.split(next(line for line in done.stdout.splitlines() if " --job " in line))
+    again = planned[planned.index("run") :]  # before it is what runs the tests
+    assert run_suite(*again, "--dry-run").returncode == 0
     done = run_suite(*words, "--json", tmp_path / "all.json")
     assert done.returncode == 0, done.stderr
     assert "DAVIS J&F (davis2017-192p (mini))" in done.stdout  # two protocols never share a column

@@ -17,5 +17,5 @@ def main() -> int:
     found = command(name)
     if "--job" in sys.argv and len(sys.argv) < 4:
         raise InputError("--job takes a hash: --dry-run lists them")
-    del sys.argv[1]
+    sys.argv[:2] = [f"{sys.argv[0]} {name}"]
     return found.run()

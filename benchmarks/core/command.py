@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import SUITE
 from benchmarks.core.job import Job, recorded
 from benchmarks.core.launch import Slurm
 from benchmarks.core.model import Model, load_model
@@ -116,14 +117,15 @@ def alone(job: Job) -> str:
 
 
 def script() -> list[str]:
-    """The program that is running, as one would type it here."""
-    main = sys.modules["__main__"]
+    """The program that is running, as one would type it here, with what follows ``flsl-bench``."""
+    main, own = sys.modules["__main__"], sys.argv[0]
+    chosen = own.split()[1:] if own.startswith(f"{SUITE} ") else []
     package = getattr(getattr(main, "__spec__", None), "parent", None)
     if package:
-        return ["-m", package]
-    path = os.path.abspath(getattr(main, "__file__", None) or sys.argv[0])
+        return ["-m", package, *chosen]
+    path = os.path.abspath(getattr(main, "__file__", None) or own.split()[0])
     near = os.path.relpath(path)
-    return [path if near.startswith("..") else near]
+    return [path if near.startswith("..") else near, *chosen]
 
 
 def draw(wanted: Request, jobs: Sequence[Job], data: Any, out: Path) -> str | None:

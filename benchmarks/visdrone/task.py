@@ -27,7 +27,7 @@ class Visdrone(AerialDetection[Options, VisdroneRoot]):
     engine = "mmdet"
     data = "VisDrone2019-DET train and val, visdrone/"
     cost = "GPU-hours: none published; 9,700 steps of 8 pictures"
-    mini_minutes = 2.5
+    mini_minutes = 4.2
     shared_by = "processes"
     columns = (("AP", "AP", 1.0), ("AP50", "AP50", 1.0))
 
