@@ -104,6 +104,7 @@ REFUSED = {
     "bbox text": (one(bbox="1 2 3 4"), "1 annotation whose bbox is not four finite numbers"),
     "bbox of texts": (one(bbox=["1", "2", "3", "4"]), "1 annotation whose bbox is not four finite numbers"),
     "bbox of three": (one(bbox=[1, 2, 3]), "1 annotation whose bbox is not four finite numbers"),
+    "bbox true": (one(bbox=[True, 2, 9, 4]), "1 annotation whose bbox is not four finite numbers"),
     "bbox NaN": (one(bbox=[1, 2, math.nan, 4]), "1 annotation whose bbox is not four finite numbers"),
     "bbox infinite": (one(bbox=[1, 2, math.inf, 4]), "1 annotation whose bbox is not four finite numbers"),
     "bbox beyond floats": (one(bbox=[1, 2, 10**400, 4]), "1 annotation whose bbox is not four finite numbers"),
@@ -119,6 +120,7 @@ REFUSED = {
     "mask text": (one(segmentation="x"), "1 annotation whose mask is no list of polygons"),
     "points in pairs": (one(segmentation=[[[1, 1], [9, 1], [9, 9]]]), "1 annotation whose mask is no list of polygons"),
     "text in a polygon": (one(segmentation=[[1, 1, 9, "1", 9, 9]]), "1 annotation whose mask is no list of polygons"),
+    "true in a polygon": (one(segmentation=[[9, 1, True, 9, 9, 9]]), "1 annotation whose mask is no list of polygons"),
     "NaN in a polygon": (one(segmentation=[[1, 1, 9, math.nan, 9, 9]]), "1 annotation with NaN or infinity"),
     "polygon outside": (one(segmentation=[[0, 0, 500, 0, 500, 9]]), "1 annotation whose mask leaves its image"),
     "run lengths of another size": (

@@ -21,7 +21,7 @@ def read(boxes: list[Any]) -> tuple[np.ndarray, list[int], list[int]]:
             for box in boxes:
                 values.fromlist(box)
             found = np.frombuffer(values).reshape(-1, 4)
-            if np.isfinite(found).all():
+            if np.isfinite(found).all() and not _holds_booleans(boxes, found):
                 return found, [], []
     except (TypeError, OverflowError):
         pass
@@ -34,6 +34,12 @@ def read(boxes: list[Any]) -> tuple[np.ndarray, list[int], list[int]]:
         else:
             found[i] = numbers
     return found, missing, faulty
+
+
+def _holds_booleans(boxes: list[list[Any]], found: np.ndarray) -> bool:
+    """Whether ``true`` or ``false`` became a number: as one it is 1 or 0, so few boxes have to be looked at."""
+    suspects = np.flatnonzero(((found == 0) | (found == 1)).any(axis=1))
+    return any(bool in map(type, boxes[i]) for i in suspects)
 
 
 def _four(box: Any) -> list[float] | None:

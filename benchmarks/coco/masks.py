@@ -87,6 +87,9 @@ def _polygons(found: Masks, masks: list[Any], places: list[int], heights: np.nda
     at = np.array(places)
     with np.errstate(invalid="ignore"):
         low, high = np.minimum.reduceat(points, starts), np.maximum.reduceat(points, starts)
+    # A boolean is 0 or 1 as a number: only objects that come so near to the border can hold one.
+    near = np.flatnonzero((low <= 1).any(axis=1))
+    found.unreadable += [places[i] for i in near if not all(map(_are_numbers, chosen[i]))]
     finite = np.isfinite(low).all(axis=1) & np.isfinite(high).all(axis=1)
     found.not_finite += at[~finite].tolist()
     found.extents[at] = np.where(finite[:, None], np.hstack([low, high]), np.nan)
