@@ -148,8 +148,11 @@ def own_folder(folder: Path) -> Source:
     pairs = _paired(folder / "images", folder / "masks")
     if len(pairs) < 2:
         raise InputError(f"{folder}/images has {len(pairs)} images: a training and a validation part need 2 or more")
-    val = pairs[4::5] or pairs[-1:]
-    splits = {"train": [pair for pair in pairs if pair not in val], "val": val}
+    held = set(range(4, len(pairs), 5)) or {len(pairs) - 1}
+    splits = {
+        "train": [pair for place, pair in enumerate(pairs) if place not in held],
+        "val": [pairs[place] for place in sorted(held)],
+    }
     return Source("", names, splits, _same(len(names)), remark="every fifth image by name is for validation")
 
 
