@@ -31,7 +31,7 @@ def main() -> int:
     parser = command_parser(__doc__, "python tools/quickstart.py --out runs/demo")
     parser.add_argument("--out", default="runs/demo", help="everything goes there (default: %(default)s)")
     parser.add_argument("--data-root", help="folder with coco/, davis/ and imagenet/; default: the miniature world")
-    parser.add_argument("--epochs", type=int, default=40, help="of FLSL; 0: judge the controls alone (default: 40)")
+    parser.add_argument("--epochs", type=int, default=16, help="of FLSL; 0: the controls alone (default: %(default)s)")
     parser.add_argument("--detector-steps", type=int, default=Effort.detector_steps, help="default: %(default)s")
     parser.add_argument("--scale", choices=tuple(shapes.WORLD_SCALES), default="demo", help="size of the world")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of the world, the networks and the runs")
@@ -78,7 +78,7 @@ def pretrain(data: CocoRoot, seed: int, out: Path, epochs: int) -> Path:
     batch = min(32, data.train_images)
     command = [sys.executable, "-m", "pretrain", str(ROOT / "pretrain" / "configs" / "shapes.yaml")]
     command += [f"data.root={data.path / 'train2017'}", f"run.out={out}", f"run.seed={seed}"]
-    command += [f"run.epochs={epochs}", f"run.batch={batch}"]
+    command += [f"run.epochs={epochs}", f"run.batch={batch}", f"objective.projected_epochs={epochs}"]
     code = subprocess.run(command, check=False).returncode
     if code:
         raise SystemExit(code)
