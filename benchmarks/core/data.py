@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,10 @@ def cache_folder() -> Path:
 
 
 def fingerprint(
-    root: Path, annotations: Iterable[Path], images: Iterable[Path], content: Iterable[str] = ()
+    root: Path,
+    annotations: Iterable[Path],
+    images: Iterable[str | os.PathLike[str]],
+    content: Iterable[str] = (),
 ) -> Fingerprint:
     """The identity of the data set at ``root`` from its annotation files and its listed images.
 
@@ -59,17 +62,27 @@ def fingerprint(
     for path in sorted(set(annotations)):
         marks.append(f"{path.relative_to(root).as_posix()} {kept.sha256(path)}\n")
     kept.save()
-    listed = sorted({(_name(path, root), path) for path in images})
+    name_of = namer(root)
+    listed = sorted({(name_of(path), path) for path in map(os.fspath, images)})
     sizes = hashlib.sha256()
     for name, path in listed:
-        sizes.update(f"{name} {path.stat().st_size}\n".encode())
+        sizes.update(f"{name} {os.stat(path).st_size}\n".encode())
     text = hashlib.sha256("".join(marks).encode()).hexdigest()
     return Fingerprint(root.name, len(marks) + len(listed), text, sizes.hexdigest())
 
 
-def _name(path: Path, root: Path) -> str:
-    """Below ``root`` as seen from there; elsewhere, where an annotation file gave an absolute path, the file's own."""
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+def namer(root: Path) -> Callable[[str], str]:
+    """A function that says what a file is called: below ``root`` as seen from there, elsewhere its own name.
+
+    Annotation files may give absolute paths. Text, not :class:`Path`: there are half a million, and it takes a tenth.
+    """
+    within = "" if root == Path() else os.path.join(root, "")
+
+    def name(path: str) -> str:
+        inside = path.startswith(within) and os.path.isabs(path) == root.is_absolute()
+        return path[len(within) :] if inside else os.path.basename(path)
+
+    return name
 
 
 class ContentHashes:

@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks import shapes
 from benchmarks.core import bootstrap
-from benchmarks.core.data import Fingerprint, cache_folder, fingerprint
+from benchmarks.core.data import Fingerprint, cache_folder, fingerprint, namer
 from benchmarks.core.model import Model, load_model
 from benchmarks.core.settings import option
 from benchmarks.core.task import Launch, Outcome, Place, Plan, Task
@@ -63,7 +63,8 @@ class Knn(Task[Settings, BoxedImageNet]):
     def fingerprint(self, data: BoxedImageNet) -> Fingerprint:
         """Of the boxes and of the images that have some."""
         images = [image for split in data.splits.values() for image in split.images]
-        boxes = (f"{i.path.relative_to(data.root).as_posix()} {i.size} {i.boxes} {i.names}" for i in images)
+        name = namer(data.root)
+        boxes = (f"{name(i.path)} {i.size} {i.boxes} {i.names}" for i in images)
         return fingerprint(data.root, (), [image.path for image in images], boxes)
 
     def describe(self, data: BoxedImageNet, settings: Settings) -> list[str]:
