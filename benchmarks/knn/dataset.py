@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 from tqdm import tqdm
 
 from benchmarks.errors import InputError
-from benchmarks.files import require_folder, write_text
+from benchmarks.files import no_collection, require_folder, write_text
 from benchmarks.images import image_size, orientation
 from benchmarks.listing import list_files, list_images, stem_of
 
@@ -51,7 +51,8 @@ class BoxedImage:
 class Split:
     """The images of one split that have boxes, sorted by path, and how many had none.
 
-    ``fingerprint`` is a SHA-256 over the names, sizes and times of all files that were read.
+    ``fingerprint`` is a SHA-256 over the names of all images and the names, sizes and times of the box files and of the
+    images that have one.
     """
 
     images: tuple[BoxedImage, ...]
@@ -120,32 +121,34 @@ def pair(images: list[str], boxes: list[str]) -> dict[str, str]:
     sort into folders a class, the file's name alone decides. :class:`InputError` where that fits several.
     """
     own = {_without_suffix(name): name for name in boxes}
-    named = set(map(_without_suffix, images))
+    keys = list(map(_without_suffix, images))
     spare: dict[str, list[str]] = {}
-    for key, name in own.items():
-        if key not in named:
-            spare.setdefault(stem_of(name), []).append(name)
+    for key in own.keys() - set(keys):
+        spare.setdefault(stem_of(own[key]), []).append(own[key])
     found: dict[str, str] = {}
     owners: dict[str, str] = {}
-    for image in images:
-        box = own.get(_without_suffix(image))
-        if box is None and (candidates := spare.get(stem_of(image))):
+    for image, key in zip(images, keys, strict=True):
+        box = own.get(key)
+        if box is None and spare and (candidates := spare.get(stem_of(image))):
             if len(candidates) > 1:
+                one, other = sorted(candidates)[:2]
                 raise InputError(
-                    f"{image} may have the box file {candidates[0]} or {candidates[1]} ({len(candidates)} such): "
+                    f"{image} may have the box file {one} or {other} ({len(candidates)} such): "
                     "give box files the folders of their images"
                 )
             box = candidates[0]
+        if box is None:
+            continue
         if box in owners:
             raise InputError(f"{owners[box]} and {image} share the box file {box}: one of them is there twice")
-        if box is not None:
-            found[image] = box
-            owners[box] = image
+        found[image] = box
+        owners[box] = image
     return found
 
 
 def _without_suffix(name: str) -> str:
-    return f"{name[: name.rfind('/') + 1]}{stem_of(name)}"
+    head = name[: name.rindex(".")]  # listed by its suffix, so there is one
+    return head if head.isascii() else f"{name[: name.rfind('/') + 1]}{stem_of(name)}"
 
 
 def upright(image: BoxedImage, size: tuple[int, int]) -> BoxedImage:
@@ -200,16 +203,17 @@ def _save_index(path: Path, pictures: Path, mark: str, images: list[BoxedImage])
 def _load_index(path: Path, pictures: Path, mark: str) -> list[BoxedImage] | None:
     """The list kept at ``path``, or None where there is none for this fingerprint or it cannot be read."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if (found["version"], found["fingerprint"]) != (INDEX_VERSION, mark):
-            return None
-        within = os.path.join(pictures, "")
-        sides, corners, classes = iter(found["sizes"]), iter(found["corners"]), iter(found["classes"])
-        sizes, boxes = zip(sides, sides, strict=True), zip(corners, corners, corners, corners, strict=True)
-        return [
-            BoxedImage(within + name, size, tuple(islice(boxes, count)), tuple(islice(classes, count)))
-            for name, size, count in zip(found["names"], sizes, found["counts"], strict=True)
-        ]
+        with no_collection():
+            found = json.loads(path.read_text(encoding="utf-8"))
+            if (found["version"], found["fingerprint"]) != (INDEX_VERSION, mark):
+                return None
+            within = os.path.join(pictures, "")
+            sides, corners, classes = iter(found["sizes"]), iter(found["corners"]), iter(found["classes"])
+            sizes, boxes = zip(sides, sides, strict=True), zip(corners, corners, corners, corners, strict=True)
+            return [
+                BoxedImage(within + name, size, tuple(islice(boxes, count)), tuple(islice(classes, count)))
+                for name, size, count in zip(found["names"], sizes, found["counts"], strict=True)
+            ]
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -229,8 +233,9 @@ def read_split(root: Path, split: str, progress: bool = False, cache: str | os.P
     if not names:
         raise InputError(f"no images in {pictures}: unpack the {split} split there, one folder a class")
     box_files = pair(names, box_names)
-    marks = f"{fingerprint(pictures, names)} {fingerprint(texts, box_names)}"
-    mark = hashlib.sha256(marks.encode()).hexdigest()
+    # Of pictures without a box file the name decides alone; to ask for the size of all would take as long as the rest.
+    marks = [fingerprint(texts, box_names), fingerprint(pictures, box_files), *names]
+    mark = hashlib.sha256("\n".join(marks).encode()).hexdigest()
     kept = Path(cache) / f"boxes-{split}-{mark[:16]}.json" if cache else None
     images = _load_index(kept, pictures, mark) if kept else None
     if images is None:
