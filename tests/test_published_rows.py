@@ -63,7 +63,11 @@ def architecture(backbone):
 def of(row, benchmark, task, protocol, run, table, **facts):
     metrics = {}
     for column in table.columns:
-        metrics[column.keys[0]] = 0.5
+        *above, last = column.keys
+        inner = metrics
+        for key in above:
+            inner = inner.setdefault(key, {})
+        inner[last] = 0.5
     facts = {"method": row.method, "epochs": row.epochs, "data": row.data, **facts}
     found = result(benchmark, metrics, task=task, protocol=protocol, run=run, **facts)
     found.checkpoint["card"]["architecture"] = architecture(row.backbone)
@@ -147,3 +151,63 @@ def test_all_frames_or_no_row():
     whole = of(row, "davis", "davis", "davis2017-480p", {}, table)
     assert held_against([table], whole) == [row.values]
     assert not held_against([table], of(row, "davis", "davis", "davis2017-480p, 5 frames", {}, table))
+
+
+#: A setting of each task that published rows exist for, and a value that its protocol has not.
+TOLD = {
+    "coco-mask-rcnn": {"updates": 40},
+    "coco-vitdet": {"window": 7},
+    "uavdt": {"epochs": 1},
+    "davis": {"frames": 5},
+    "ade20k-fpn": {"iterations": 100},
+    "knn-of-pretraining": {"pretraining": {"epochs": 3}},
+}
+
+
+@pytest.mark.parametrize("task", TOLD)
+def test_a_run_with_settings_of_its_own_is_held_against_no_row(task):
+    from benchmarks.core.departures import departures
+    from benchmarks.core.settings import to_json
+    from benchmarks.core.tasks import task_named
+    from benchmarks.tables import ade20k as of_ade20k
+    from benchmarks.tables import table1, table2, table3, table4, table5
+
+    tables = {"coco-mask-rcnn": table1, "coco-vitdet": table2, "uavdt": table3, "davis": table4,
+              "ade20k-fpn": of_ade20k, "knn-of-pretraining": table5}  # fmt: skip
+    table, known = tables[task].TABLE, task_named(task)
+    row = next(row for row in table.rows if row.backbone.startswith("ViT"))
+    usual = to_json(known.settings("paper"))
+    run = {"recipe": "released"} if task == "ade20k-fpn" else {}
+    if task == "knn-of-pretraining":
+        means = dict(table.settings)[row.setting]
+        nested = {}
+        for key, value in means.items():
+            section, _, name = key.partition(".")
+            nested.setdefault(section, {})[name] = value
+        run = {"pretraining": nested}
+    one = (table.benchmark, task, "davis2017-480p" if task == "davis" else "p", run)
+    assert held_against([table], of(row, *one, table, settings=usual)) == [row.values]
+    own = {name: {**usual[name], **value} if isinstance(value, dict) else value for name, value in TOLD[task].items()}
+    found = of(row, *one, table, settings={**usual, **own})
+    assert len(departures(found)) == 1
+    assert not held_against([table], found)
+    (line,) = [line for line in lines(table, [found]) if line.runs]
+    assert "other settings than the protocol's" in line.note
+
+
+def test_how_a_run_was_cut_up_and_free_settings_are_no_departure():
+    from benchmarks.core.departures import departures
+    from benchmarks.core.settings import to_json
+    from benchmarks.core.tasks import tasks
+
+    for name, task in tasks().items():
+        for scale in ("paper", "mini"):
+            usual = to_json(task.settings(scale))
+            assert departures(result(task.benchmark, {}, task=name, scale=scale, settings=usual)) == (), name
+            assert {free.partition(".")[0] for free in task.free} <= usual.keys()
+    usual = to_json(tasks()["coco-vitdet"].settings("paper"))
+    told = {**usual, "per_device": 2, "checkpointing": True, "engine": "detectron2", "boxes_by": "faster-coco-eval"}
+    assert departures(result("coco-vitdet", {}, task="coco-vitdet", settings=told)) == ()
+    told["precision"] = "bf16"
+    assert departures(result("coco-vitdet", {}, task="coco-vitdet", settings=told)) == ("precision bf16",)
+    assert departures(result("coco-vitdet", {}, settings=told)) == ()  # a record of an older version

@@ -95,6 +95,7 @@ class Coco(Task[Settings, CocoRoot]):
     data = "COCO 2017, coco/"
     shared_by = "processes"
     columns = (("box AP", "bbox/AP", 1.0), ("mask AP", "segm/AP", 1.0))
+    free = ("engine", "variant", "boxes_by")
 
     def __init__(self, name: str, title: str, cost: str, mini_minutes: float, version: int, frozen: bool | None = None):
         self.name = self.benchmark = name
