@@ -46,6 +46,7 @@ _STRANGERS = (
     (0, b"<", "text (a web page or an SVG), not a picture", "fetch the picture again"),
 )
 
+File = TypeVar("File", bound=str | os.PathLike[str])
 Result = TypeVar("Result")
 
 _ORIENTATION = 0x0112
@@ -130,18 +131,18 @@ def orientation(path: str | os.PathLike[str]) -> int:
 
 
 def read_all(
-    paths: Iterable[Path], read: Callable[[Path], Result], problems: list[str], what: str
-) -> dict[Path, Result]:
+    paths: Iterable[File], read: Callable[[File], Result], problems: list[str], what: str
+) -> dict[File, Result]:
     """Apply ``read`` to every path, on all cores; what it refuses becomes one line in ``problems``."""
 
-    def attempt(path: Path) -> Result | InputError:
+    def attempt(path: File) -> Result | InputError:
         try:
             return read(path)
         except InputError as error:
             return error
 
     paths = list(paths)
-    results: dict[Path, Result] = {}
+    results: dict[File, Result] = {}
     # Decoding leaves the interpreter lock, so threads are enough.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         outcomes = tqdm(pool.map(attempt, paths), total=len(paths), desc=what, leave=False, dynamic_ncols=True)

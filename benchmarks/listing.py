@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections.abc import Collection, Iterable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from benchmarks.errors import InputError
 from benchmarks.files import require_folder
@@ -57,7 +57,9 @@ def stem_of(name: str | os.PathLike[str]) -> str:
 
     Umlauts compare equal whether composed (Linux, Windows) or decomposed (macOS).
     """
-    return unicodedata.normalize("NFC", PurePosixPath(name).stem)
+    text = os.fspath(name)
+    stem = os.path.splitext(text[text.rfind("/") + 1 :])[0]  # pathlib takes ten times as long, for millions of names
+    return stem if stem.isascii() else unicodedata.normalize("NFC", stem)
 
 
 def by_stem(root: Path, names: Iterable[str]) -> dict[str, Path]:

@@ -9,6 +9,7 @@ from in_process import run_tool
 from PIL import Image
 
 from benchmarks import shapes
+from benchmarks.ade20k import dataset
 from benchmarks.ade20k.dataset import examine, locate, open_ade20k
 from benchmarks.ade20k.scoring import count_folder, scores
 from benchmarks.errors import InputError
@@ -268,3 +269,21 @@ def test_the_engine_reads_the_pairs_that_were_checked(world, tmp_path):
     assert [read.get_data_info(i)["img_path"] for i in range(len(read))] == [
         str(data.image("training", stem)) for stem in data.stems["training"]
     ]
+
+
+def test_label_maps_are_decoded_once(root, monkeypatch, tmp_path):
+    """22,000 of them take minutes; one that changed is looked at again, in another process too."""
+    monkeypatch.setenv("FLSL_CACHE", str(tmp_path / "cache"))
+    seen = []
+    monkeypatch.setattr(dataset, "read_labels", lambda path: seen.append(path) or read_labels(path))
+    open_ade20k(root)
+    count = len(seen)
+    open_ade20k(root)
+    assert count == len(maps(root)) + len(maps(root, "validation")) == len(seen)
+    changed = maps(root)[1]
+    lying = read_labels(changed)
+    lying[:] = 255
+    Image.fromarray(lying).save(changed)
+    with pytest.raises(InputError, match=f"{changed.name} has label 255"):
+        open_ade20k(root)
+    assert seen[count:] == [changed]

@@ -17,9 +17,11 @@ from benchmarks.coco.dataset import open_coco
 from benchmarks.coco.intervals import score_with_interval
 from benchmarks.coco.overfit import choose_images, write_subset
 from benchmarks.coco.pictures import write_detections
+from benchmarks.coco.reading import read_annotations
 from benchmarks.coco.recipe import Options
+from benchmarks.coco.results import for_engines
 from benchmarks.coco.run import CONFIGS, run
-from benchmarks.coco.scoring import score
+from benchmarks.coco.scoring import evaluate, score
 from benchmarks.controls import write_random_control
 from benchmarks.errors import InputError
 
@@ -172,6 +174,23 @@ def test_faster_coco_eval_gives_the_same_boxes(data, coco, request):
     assert 5 < official["bbox/AP"] < 95
     for name, value in official.items():
         assert faster[name] == (value if value is None else pytest.approx(value, abs=1e-9)), name
+
+
+@pytest.mark.parametrize("data", ["shapes", "sample"])
+def test_hotcoco_gives_the_same_boxes_and_masks(data, coco, request):
+    pytest.importorskip("hotcoco", reason="needs hotcoco")
+    root = coco / "coco" if data == "shapes" else request.getfixturevalue("sample_data") / "coco"
+    annotations = root / "annotations/instances_val2017.json"
+    found = shaken(annotations, seed=1)
+    truth = read_annotations(annotations, files_needed=False)
+    results = for_engines(found, truth, str(annotations), "detections")
+    official = evaluate(truth.content, results)
+    faster = evaluate(truth.content, results, boxes_by="hotcoco", masks_by="hotcoco")
+    assert 5 < official["segm"]["AP"] < 95
+    assert sum(map(len, official.values())) == 24
+    for kind, values in official.items():
+        for name, value in values.items():
+            assert faster[kind][name] == (value if value is None else pytest.approx(value, abs=1e-9)), (kind, name)
 
 
 @pytest.mark.parametrize("detector", ["mask_rcnn_vit_fpn_overfit", "mask_rcnn_vitdet_overfit"])

@@ -228,7 +228,7 @@ def test_the_index_of_boxes_is_the_same_through_links(imagenet, tmp_path):
     before = read_split(root, "train")
     linked(imagenet)
     after = read_split(root, "train", cache=tmp_path / "index")
-    assert [image.path.relative_to(root) for image in before.images] == [
+    assert [Path(image.path).relative_to(root) for image in before.images] == [
         Path(image.path).relative_to(root) for image in after.images
     ]
     assert read_split(root, "train", cache=tmp_path / "index") == after

@@ -5,7 +5,6 @@ import multiprocessing
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -250,8 +249,8 @@ def test_the_command_says_so_in_one_line_and_exits_2(imagenet, checkpoint):
 
 def test_boxes_follow_a_file_that_is_not_of_the_annotated_size():
     boxes = ((20.0, 10.0, 60.0, 40.0),)
-    entry = BoxedImage(Path("a.JPEG"), (100, 50), boxes, ("n1",))
-    larger = BoxedImage(Path("a.JPEG"), (300, 300), ((60.0, 60.0, 180.0, 240.0),), ("n1",))
+    entry = BoxedImage("a.JPEG", (100, 50), boxes, ("n1",))
+    larger = BoxedImage("a.JPEG", (300, 300), ((60.0, 60.0, 180.0, 240.0),), ("n1",))
     assert torch.equal(place(entry, (300, 300), "corrected", 16)[1], place(larger, (300, 300), "corrected", 16)[1])
     assert not torch.equal(place(entry, (100, 50), "corrected", 16)[1], place(larger, (300, 300), "corrected", 16)[1])
 

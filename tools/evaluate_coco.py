@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.coco.evaluation import evaluate_files
-from benchmarks.coco.scoring import BOX_SCORERS
+from benchmarks.coco.scoring import BOX_SCORERS, MASK_SCORERS
 from benchmarks.errors import command_parser, run_command
 from benchmarks.files import write_json
 
@@ -20,10 +20,11 @@ def main() -> None:
     )
     parser.add_argument("--boxes-only", action="store_true", help="no masks, whether there are some or not")
     parser.add_argument("--boxes-by", choices=BOX_SCORERS, default=BOX_SCORERS[0], help="default: %(default)s")
+    parser.add_argument("--masks-by", choices=MASK_SCORERS, default=MASK_SCORERS[0], help="default: %(default)s")
     parser.add_argument("--json", metavar="FILE", help="write the scores there")
     args = parser.parse_args()
 
-    scores = evaluate_files(args.annotations, args.detections, args.boxes_only, args.boxes_by)
+    scores = evaluate_files(args.annotations, args.detections, args.boxes_only, args.boxes_by, args.masks_by)
     for note in scores["notes"]:
         print(f"note: {note}")
     for kind in ("bbox", "segm"):

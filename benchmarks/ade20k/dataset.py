@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.core.data import KeptFacts
 from benchmarks.errors import InputError
 from benchmarks.files import require_folder
 from benchmarks.images import image_size, orientation, read_all, read_labels
@@ -92,13 +93,15 @@ def examine(data: Ade20kRoot) -> tuple[list[str], list[str]]:
     problems: list[str] = []
     seen = {split: np.zeros(len(data.classes), bool) for split in SPLITS}
     top = len(data.classes) if data.first_label else len(data.classes) - 1
+    labels_kept, sizes_kept = KeptFacts(data.path, "labels-1"), KeptFacts(data.path, "sizes-1")
     for split, pairs in data.pairs.items():
         partner = {labels: image for image, labels in pairs.values()}
-        looks = read_all(partner, _look, problems, f"{split} labels")
-        sizes = read_all(partner.values(), image_size, problems, f"{split} images")
-        for file, (shape, labels, turned) in looks.items():
-            image = partner[file]
+        looks = read_all(partner, lambda path: labels_kept.of(path, _look), problems, f"{split} labels")
+        sizes = read_all(partner.values(), lambda path: sizes_kept.of(path, image_size), problems, f"{split} images")
+        for file, (shape, found, turned) in looks.items():
+            image, labels = partner[file], np.array(found, np.int64)
             size = sizes.get(image, shape)
+            shape, size = tuple(shape), tuple(size)
             sides = f"{file} is {shape[1]}x{shape[0]}, its image {image.name} is {size[1]}x{size[0]}"
             there = labels if data.first_label else labels[labels != VOID]
             if shape != size:
@@ -121,6 +124,8 @@ def examine(data: Ade20kRoot) -> tuple[list[str], list[str]]:
             only = data.classes[int(np.flatnonzero(seen[split])[0])]
             hint = "" if data.first_label else ": if 255 is an object in masks of 0 and 255, write 1, for 255 is void"
             problems.append(f"the training label maps show the class {only} alone: any network gets that right{hint}")
+    for kept in (labels_kept, sizes_kept):
+        kept.save()
     return problems, _remarks(data, seen)
 
 
@@ -182,7 +187,7 @@ def _files(path: Path, kinds: tuple[str, ...], split: str) -> dict[str, Path]:
     return {}
 
 
-def _look(path: Path) -> tuple[tuple[int, ...], np.ndarray, int]:
+def _look(path: Path) -> tuple[tuple[int, ...], list[int], int]:
     """Shape, the labels that occur, and the orientation of a label map."""
     labels = read_labels(path)
-    return labels.shape, np.flatnonzero(np.bincount(labels.ravel())), orientation(path)
+    return labels.shape, np.flatnonzero(np.bincount(labels.ravel())).tolist(), orientation(path)

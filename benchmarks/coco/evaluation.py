@@ -17,6 +17,7 @@ def evaluate_files(
     detections: str | os.PathLike[str],
     boxes_only: bool = False,
     boxes_by: str = "pycocotools",
+    masks_by: str = "pycocotools",
 ) -> dict[str, Any]:
     """``{"bbox": {"AP": ..., ...}, "segm": {...}, "notes": [...]}``: twelve numbers each in percent, None if undefined.
 
@@ -40,6 +41,6 @@ def evaluate_files(
         if bare or (results and "segmentation" not in results[0]):
             notes.append(f"{without} has no masks: boxes alone are scored")
             kinds = KINDS[:1]
-    scores = evaluate(truth.content, results, kinds, boxes_by)
+    scores = evaluate(truth.content, results, kinds, boxes_by, masks_by=masks_by)
     notes += explain(truth.content, results, scores["bbox"]["AP50"])
     return {**scores, "notes": notes}

@@ -5,12 +5,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import gc
 import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ from typing import Any
 from benchmarks.coco.annotations import Annotations, normalise
 from benchmarks.core.data import cache_folder
 from benchmarks.errors import InputError
-from benchmarks.files import require_file, write_text
+from benchmarks.files import no_collection, require_file, write_text
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ def read_annotations(
     file: str | os.PathLike[str], training: bool = False, masks_needed: bool = True, files_needed: bool = True
 ) -> Annotations:
     """A file as :func:`benchmarks.coco.annotations.normalise` gives it; :class:`InputError` where it cannot be used."""
-    with _without_collection():
+    with no_collection():
         content, plain = read_content(file)
         found = normalise(content, str(file), training, masks_needed, files_needed)
     return found if plain else dataclasses.replace(found, changed=True)
@@ -67,7 +65,7 @@ def read_listing(file: Path, training: bool) -> Listing:
     kept = _kept(key)
     found = _listing_at(kept, before)
     if found is None:
-        with _without_collection():
+        with no_collection():
             found = listing_of(read_annotations(file, training))
         # A file that was written just now can change again without showing it in its time.
         if found.changed or time.time_ns() - before[0] <= 2_000_000_000 or _mark(file) != before:
@@ -126,15 +124,3 @@ def listing_of(found: Annotations) -> Listing:
 def _mark(file: Path) -> tuple[int, ...]:
     about = file.stat()
     return about.st_mtime_ns, about.st_size, about.st_ino, about.st_dev
-
-
-@contextlib.contextmanager
-def _without_collection() -> Iterator[None]:
-    """No search for cycles, of which JSON has none, while millions of lists are made: a third of the time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()

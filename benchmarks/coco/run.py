@@ -15,7 +15,7 @@ from benchmarks.coco.check import require_pictures
 from benchmarks.coco.dataset import CocoRoot
 from benchmarks.coco.intervals import score_with_interval
 from benchmarks.coco.recipe import Options, resolve
-from benchmarks.coco.scoring import box_scorer
+from benchmarks.coco.scoring import scorer
 from benchmarks.configs import third_party_configs
 from benchmarks.engines import mmdet as engine
 from benchmarks.engines.adaptation import Adaptation
@@ -52,7 +52,7 @@ def run(
     Of several processes all take part, and the first alone has metrics.
     """
     start = time.monotonic()
-    box_scorer(boxes_by)
+    scorer(boxes_by)
     engine.require_mmdet()
     experiment = engine.read_config(config)
     architecture = read_canonical(checkpoint)[1].architecture

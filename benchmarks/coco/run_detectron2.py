@@ -14,7 +14,7 @@ from benchmarks.coco.dataset import CocoRoot
 from benchmarks.coco.intervals import score_with_interval
 from benchmarks.coco.recipe import Options, resolve
 from benchmarks.coco.run import check_fit
-from benchmarks.coco.scoring import box_scorer
+from benchmarks.coco.scoring import scorer
 from benchmarks.engines import detectron2 as engine
 from benchmarks.engines.adaptation import Adaptation
 from benchmarks.errors import InputError
@@ -41,7 +41,7 @@ def run(
     start = time.monotonic()
     if frozen is not None:
         raise InputError("a frozen backbone is mmdet's here: take --engine mmdet")
-    box_scorer(boxes_by)
+    scorer(boxes_by)
     experiment = engine.read_config(config)
     architecture = read_canonical(checkpoint)[1].architecture
     check_fit(experiment.expects, architecture, checkpoint, Path(config).name)

@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Any
 
 from pycocotools.coco import COCO
@@ -19,8 +20,9 @@ NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 #: All that pycocotools sums up, in its order: recalls at 1, 10 and 100 detections an image, and by size.
 TWELVE = (*NAMES, "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 KINDS = ("bbox", "segm")
-#: Who scores the boxes; masks are always pycocotools'.
-BOX_SCORERS = ("pycocotools", "faster-coco-eval")
+#: Who scores the boxes, and the masks. The others are faster and give the same numbers to the last bits.
+BOX_SCORERS = ("pycocotools", "faster-coco-eval", "hotcoco")
+MASK_SCORERS = ("pycocotools", "hotcoco")
 
 
 def score(
@@ -47,6 +49,7 @@ def evaluate(
     kinds: Sequence[str] = KINDS,
     boxes_by: str = "pycocotools",
     matched: Callable[[COCOeval], None] | None = None,
+    masks_by: str = "pycocotools",
 ) -> dict[str, dict[str, float | None]]:
     """By kind, the numbers of :data:`TWELVE` in percent for ``content`` and ``detections`` that the rules let through.
 
@@ -64,7 +67,7 @@ def evaluate(
         results = [{key: d[key] for key in d if key != left_out or not boxes} for d in detections]
         if results:
             with contextlib.redirect_stdout(io.StringIO()):
-                values = _values(content, truth, results, kind, boxes_by, matched)
+                values = _values(content, truth, results, kind, boxes_by if kind == "bbox" else masks_by, matched)
         else:
             values = _nothing_found(truth)
         found[kind] = {
@@ -73,8 +76,8 @@ def evaluate(
     return found
 
 
-def _values(content, truth: COCO, results, kind: str, boxes_by: str, matched) -> list[float]:
-    match = box_scorer(boxes_by) if kind == "bbox" else _pycocotools
+def _values(content, truth: COCO, results, kind: str, scored_by: str, matched) -> list[float]:
+    match = scorer(scored_by)
     evaluation = match(content, truth, results, kind)
     evaluation.accumulate()
     evaluation.summarize()
@@ -86,15 +89,14 @@ def _values(content, truth: COCO, results, kind: str, boxes_by: str, matched) ->
     return values
 
 
-def box_scorer(name: str):
+def scorer(name: str):
     """The matching of the scorer called ``name``; :class:`InputError` where it is not installed."""
-    if name == "pycocotools":
-        return _pycocotools
+    match = {"pycocotools": _pycocotools, "faster-coco-eval": _faster, "hotcoco": _hotcoco}[name]
     try:
-        import faster_coco_eval  # noqa: F401
+        import_module(name.replace("-", "_"))
     except ImportError as error:
-        raise InputError(f"{name} is not installed ({error}): pip install faster-coco-eval, or leave it out") from error
-    return _faster
+        raise InputError(f"{name} is not installed ({error}): pip install {name}, or leave it out") from error
+    return match
 
 
 def _pycocotools(content, truth: COCO, results: list[dict[str, Any]], kind: str) -> COCOeval:
@@ -109,6 +111,16 @@ def _faster(content, truth: COCO, results: list[dict[str, Any]], kind: str):
 
     truth = FasterCOCO(content)
     evaluation = COCOeval_faster(truth, truth.loadRes(results), kind)
+    evaluation.evaluate()
+    return evaluation
+
+
+def _hotcoco(content, truth: COCO, results: list[dict[str, Any]], kind: str):
+    from hotcoco import COCO as HotCOCO
+    from hotcoco import COCOeval as HotEvaluation
+
+    truth = HotCOCO(content)
+    evaluation = HotEvaluation(truth, truth.loadRes(results), kind)
     evaluation.evaluate()
     return evaluation
 

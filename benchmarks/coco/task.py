@@ -19,7 +19,7 @@ from benchmarks.coco.engines import Engine, choose
 from benchmarks.coco.pictures import write_detections, write_losses
 from benchmarks.coco.recipe import Options, resolve
 from benchmarks.coco.run import check_fit
-from benchmarks.coco.scoring import BOX_SCORERS, box_scorer
+from benchmarks.coco.scoring import BOX_SCORERS, scorer
 from benchmarks.core.data import Fingerprint, fingerprint
 from benchmarks.core.model import Model
 from benchmarks.core.settings import option
@@ -110,7 +110,7 @@ class Coco(Task[Settings, CocoRoot]):
         """All of COCO 2017 for scale ``paper``; for ``mini`` what is there, or the shapes world's, written there."""
         if scale == "mini" and settings.variant:
             raise InputError("the variants of the paper's tables are for --scale paper: leave the flag out for mini")
-        box_scorer(settings.boxes_by)
+        scorer(settings.boxes_by)
         return open_whole(data_root, scale)
 
     def fingerprint(self, data: CocoRoot) -> Fingerprint:

@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -49,54 +49,68 @@ def cache_folder() -> Path:
 
 
 def fingerprint(
-    root: Path, annotations: Iterable[Path], images: Iterable[Path], content: Iterable[str] = ()
+    root: Path,
+    annotations: Iterable[Path],
+    images: Iterable[str | os.PathLike[str]],
+    content: Iterable[str] = (),
 ) -> Fingerprint:
     """The identity of the data set at ``root`` from its annotation files and its listed images.
 
     ``content`` is for annotations that were read already: what they say, a line each, in an order of its own.
     """
-    marks, kept = [f"{line}\n" for line in content], ContentHashes(root)
+    marks, kept = [f"{line}\n" for line in content], KeptFacts(root, "hashes")
     for path in sorted(set(annotations)):
-        marks.append(f"{path.relative_to(root).as_posix()} {kept.sha256(path)}\n")
+        marks.append(f"{path.relative_to(root).as_posix()} {kept.of(path, sha256_of)}\n")
     kept.save()
-    listed = sorted({(_name(path, root), path) for path in images})
+    name_of = namer(root)
+    listed = sorted({(name_of(path), path) for path in map(os.fspath, images)})
     sizes = hashlib.sha256()
     for name, path in listed:
-        sizes.update(f"{name} {path.stat().st_size}\n".encode())
+        sizes.update(f"{name} {os.stat(path).st_size}\n".encode())
     text = hashlib.sha256("".join(marks).encode()).hexdigest()
     return Fingerprint(root.name, len(marks) + len(listed), text, sizes.hexdigest())
 
 
-def _name(path: Path, root: Path) -> str:
-    """Below ``root`` as seen from there; elsewhere, where an annotation file gave an absolute path, the file's own."""
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+def namer(root: Path) -> Callable[[str], str]:
+    """A function that says what a file is called: below ``root`` as seen from there, elsewhere its own name.
+
+    Annotation files may give absolute paths. Text, not :class:`Path`: there are half a million, and it takes a tenth.
+    """
+    within = "" if root == Path() else os.path.join(root, "")
+
+    def name(path: str) -> str:
+        inside = path.startswith(within) and os.path.isabs(path) == root.is_absolute()
+        return path[len(within) :] if inside else os.path.basename(path)
+
+    return name
 
 
-class ContentHashes:
-    """SHA-256 of files below one folder, kept between commands by size and time of change."""
+class KeptFacts:
+    """What was read of the files below one folder, kept between commands by their size and time of change.
 
-    def __init__(self, root: Path) -> None:
-        self.root = root.resolve()
-        name = hashlib.sha256(str(self.root).encode()).hexdigest()[:16]
-        self.path = cache_folder() / "hashes" / f"{name}.json"
+    ``kind`` names what is kept and the version of its rule. Values are plain JSON data.
+    """
+
+    def __init__(self, root: Path, kind: str) -> None:
+        name = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]
+        self.path = cache_folder() / kind / f"{name}.json"
         self.changed = False
         self.known: dict[str, list[Any]] = {}
         with contextlib.suppress(OSError, ValueError):
             found = json.loads(self.path.read_text(encoding="utf-8"))
             self.known = found if isinstance(found, dict) else {}
 
-    def sha256(self, path: Path) -> str:
-        """The file's hash; read again only where its size or time is another."""
-        about = path.stat()
+    def of(self, path: str | os.PathLike[str], read: Callable[[Path], Any]) -> Any:
+        """What ``read`` says of the file; read again only where its size or time is another."""
+        name, about = os.fspath(path), os.stat(path)
         mark = [about.st_size, about.st_mtime_ns, about.st_ino]
-        name = str(path)
         entry = self.known.get(name)
         if isinstance(entry, list) and len(entry) == 4 and entry[:3] == mark:
-            return str(entry[3])
-        digest = sha256_of(path)
-        self.known[name] = [*mark, digest]
+            return entry[3]
+        value = read(Path(path))
+        self.known[name] = [*mark, value]
         self.changed = True
-        return digest
+        return value
 
     def save(self) -> None:
         """Keep what is new. A place that cannot be written costs time, not the result."""

@@ -89,7 +89,7 @@ def _box_files(root: Path, split: str) -> list[Path]:
     return [folder / name for name in list_files(folder, {".xml"})]
 
 
-def _compare(report: Report, split: str, found: Split, sizes: dict[Path, tuple[int, ...]]) -> None:
+def _compare(report: Report, split: str, found: Split, sizes: dict[str, tuple[int, ...]]) -> None:
     """Say what the run takes but nobody may have meant: boxes are scaled to the picture, and clipped to it."""
     other = [image for image in found.images if image.path in sizes and sizes[image.path] != image.size]
     outside = [image for image in found.images if any(not _inside(box, image.size) for box in image.boxes)]

@@ -45,7 +45,7 @@ FEW_IMAGES = 512
 Item = tuple[torch.Tensor, torch.Tensor, int]
 
 
-def open_image(path: Path) -> Image.Image:
+def open_image(path: str | os.PathLike[str]) -> Image.Image:
     """An image as RGB, fully decoded, upright; see :mod:`benchmarks.images`."""
     return Image.fromarray(read_rgb(path))
 
@@ -164,7 +164,7 @@ def draw_votes(folder: str | os.PathLike[str], extractor: Extractor, entries: Se
         image = crop(open_image(entry.path))
         picture = draw_patches(image, ids.numpy(), extractor.card.architecture.patch_size, votes, names[truth])
         if processes.rank() == 0:
-            write_picture(Path(folder) / f"{entry.path.stem}.png", picture)
+            write_picture(Path(folder) / f"{Path(entry.path).stem}.png", picture)
 
 
 def evaluate(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,11 +12,12 @@ from typing import Any
 
 from benchmarks import shapes
 from benchmarks.core import bootstrap
-from benchmarks.core.data import Fingerprint, cache_folder, fingerprint
+from benchmarks.core.data import Fingerprint, cache_folder, fingerprint, namer
 from benchmarks.core.model import Model, load_model
 from benchmarks.core.settings import option
 from benchmarks.core.task import Launch, Outcome, Place, Plan, Task
 from benchmarks.errors import InputError
+from benchmarks.files import write_json
 from benchmarks.knn.dataset import Split, find_root, image_folder, read_split, remarks
 from benchmarks.knn.geometry import check_protocol
 from benchmarks.knn.pretraining import CONFIG, Pretraining, resolved
@@ -21,6 +25,9 @@ from benchmarks.knn.run import KS, evaluate
 from benchmarks.listing import list_folders
 
 CLASSES = 1000
+
+#: Raise it when what identifies the data changes its meaning.
+IDENTITY_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -61,10 +68,18 @@ class Knn(Task[Settings, BoxedImageNet]):
         return open_imagenet(data_root, scale)
 
     def fingerprint(self, data: BoxedImageNet) -> Fingerprint:
-        """Of the boxes and of the images that have some."""
+        """Of the boxes and of the images that have some; kept by what tells that no file has changed."""
+        mark = " ".join((data.root.name, *(split.fingerprint for split in data.splits.values())))
+        kept = index_folder() / f"identity-{IDENTITY_VERSION}-{hashlib.sha256(mark.encode()).hexdigest()[:20]}.json"
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            return Fingerprint(**json.loads(kept.read_text(encoding="utf-8")))
         images = [image for split in data.splits.values() for image in split.images]
-        boxes = (f"{i.path.relative_to(data.root).as_posix()} {i.size} {i.boxes} {i.names}" for i in images)
-        return fingerprint(data.root, (), [image.path for image in images], boxes)
+        name = namer(data.root)
+        boxes = (f"{name(i.path)} {i.size} {i.boxes} {i.names}" for i in images)
+        found = fingerprint(data.root, (), [image.path for image in images], boxes)
+        with contextlib.suppress(OSError, InputError):  # a place that cannot be written costs time, not the result
+            write_json(kept, found.to_dict())
+        return found
 
     def describe(self, data: BoxedImageNet, settings: Settings) -> list[str]:
         """How many images."""
