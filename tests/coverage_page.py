@@ -166,6 +166,7 @@ TRIALS: dict[str, Callable[[Any, Model], None]] = {
     "coco-mask-rcnn": try_coco,
     "coco-mask-rcnn-frozen": try_coco,
     "coco-vitdet": try_coco,
+    "coco-vitdet-frozen": try_coco,
     "uavdt": try_uavdt,
     "visdrone": try_visdrone,
     "ade20k": try_ade20k,

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from benchmarks.engines.chance import seed_all
-from benchmarks.engines.detectron2 import Draws, Numbered
+from benchmarks.engines.detectron2_data import Draws, Numbered
 from pretrain.config import Config, DataConfig, ModelConfig, RunConfig, ViewsConfig
 from pretrain.data import EpochBatches, make_loader
 

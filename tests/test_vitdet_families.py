@@ -14,7 +14,7 @@ from benchmarks.backbones.rotary import rotate
 from benchmarks.backbones.vit import HouseViT
 from benchmarks.backbones.windowed import Grid, WindowedAttention, WindowedViT, windows
 from benchmarks.checkpoints.card import SIZE_RESIZE, Architecture, Card
-from benchmarks.coco.vitdet import adapted, recipe_of
+from benchmarks.coco.vitdet import adapted, frozen, recipe_of
 from benchmarks.engines.adaptation import Adaptation, keeps_prefix
 from benchmarks.errors import InputError
 
@@ -57,6 +57,15 @@ def test_recipes_are_the_published_ones():
     assert (schedule["updates"], schedule["learning_rate"], schedule["batch"]) == (66_375, 5e-5, 64)
     other = recipe_of(card(512, 12))
     assert (other.name, other.source) == ("S", "none is published for width 512 and depth 12: S's")
+
+
+def test_the_frozen_probe_is_pes():
+    told, schedule = frozen(Adaptation(), BASE, mini=False)
+    assert (told.window, told.drop_path, told.global_attention) == (32, 0.0, False)
+    assert (schedule["updates"], schedule["drops"]) == (27_656, (24_583, 26_631))
+    assert frozen(Adaptation(), BASE, mini=True)[1] == BASE
+    network = WindowedViT(TINY, SIZE_RESIZE, whole=())
+    assert {block.attn.window for block in network.blocks} == {14}
 
 
 NAMES = ("pos_embed", "patch_embed.proj.weight", "blocks.0.norm1.weight", "blocks.3.attn.rel_pos_h", "norm.weight")

@@ -95,6 +95,7 @@ class Coco(Task[Settings, CocoRoot]):
     data = "COCO 2017, coco/"
     shared_by = "processes"
     columns = (("box AP", "bbox/AP", 1.0), ("mask AP", "segm/AP", 1.0))
+    free = ("engine", "variant", "boxes_by")
 
     def __init__(self, name: str, title: str, cost: str, mini_minutes: float, version: int, frozen: bool | None = None):
         self.name = self.benchmark = name
@@ -255,6 +256,20 @@ class CocoVitDet(Coco):
         return "mask_rcnn_vitdet_mini" if scale == "mini" else f"mask_rcnn_vitdet_b16{relative}_100ep_coco"
 
 
+class CocoVitDetFrozen(CocoVitDet):
+    """PE's probe: ViTDet's pyramid and heads on a frozen network without global attention."""
+
+    free = ("variant", "boxes_by")
+
+    def adapt(
+        self, card: Card, settings: Settings, recipe: Mapping[str, Any], scale: str
+    ) -> tuple[Adaptation, Mapping[str, Any]]:
+        """One recipe for all sizes; :class:`InputError` for what it has not."""
+        if settings.engine != "mmdet" or settings.variant or settings.frozen is False:
+            raise InputError(f"{self.name}: a frozen network without relative positions, by --engine mmdet alone")
+        return vitdet.frozen(settings.adaptation, recipe, scale == "mini")
+
+
 def open_whole(data_root: str | os.PathLike[str], scale: str) -> CocoRoot:
     """What is under ``data_root``; at scale ``paper`` all of COCO 2017, at ``mini`` perhaps the shapes world's."""
     root = Path(data_root)
@@ -276,4 +291,8 @@ TASKS: tuple[Task[Any, Any], ...] = (
     Coco("coco-mask-rcnn-frozen", "Mask R-CNN FPN on COCO, 1x, with a frozen backbone", _1X, 1.7, 1, frozen=True),
     # 1: in mmdet, heads read channels-last maps scrambled
     CocoVitDet("coco-vitdet", "ViTDet with Mask R-CNN on COCO, 100 epochs (Table 2)", _100_EPOCHS, 2.3, 2),
-)
+    CocoVitDetFrozen(
+        "coco-vitdet-frozen", "ViTDet's heads on a frozen network on COCO, 15 epochs (PE's probe)",
+        "none published; 27,656 steps of 64 images, forward alone in the network", 2.3, 1, frozen=True,
+    ),
+)  # fmt: skip

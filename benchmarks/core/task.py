@@ -86,6 +86,9 @@ class Task(ABC, Generic[S, D]):
     shared_by: Literal["processes", "itself", "nobody"] = "nobody"
     #: What to show of the metrics: heading, dotted place, factor to the unit that the field prints.
     columns: Sequence[tuple[str, str, float]]
+    #: Settings that leave a protocol what it is: who computes it, and variants with rows of their own. A run that was
+    #: told any other is not held against published rows (:mod:`benchmarks.core.departures`).
+    free: Sequence[str] = ()
 
     @abstractmethod
     def settings(self, scale: str) -> S:

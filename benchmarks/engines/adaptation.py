@@ -25,6 +25,8 @@ class Adaptation:
     drop_path: float | None = None
     layer_decay: float | None = None
     all_decay: bool | None = None
+    #: Whether the last block of every quarter sees the whole map (ViTDet), or none does (PE's frozen probe).
+    global_attention: bool | None = None
 
     def as_record(self) -> dict[str, Any]:
         """Plain data for a record: what was decided."""
@@ -72,6 +74,7 @@ def vitdet_options(
     window: int,
     prefix_tokens: bool | None,
     where: str,
+    global_attention: bool = True,
 ) -> dict[str, Any]:
     """The arguments of ViTDet's network of a card, for square images of ``image_size`` pixels."""
     a = card.architecture
@@ -85,6 +88,7 @@ def vitdet_options(
         "resize": card.resize,
         "drop_path_rate": drop_path_rate,
         "window": window,
+        "whole": None if global_attention else (),
         "relative": -(-image_size // a.patch_size) if relative_positions else None,
         "prefix": keeps_prefix(a, prefix_tokens),
     }

@@ -61,6 +61,8 @@ def fit(config: Any, source: str | os.PathLike[str], adaptation: Adaptation) -> 
     if whose(card, prefix, nearest_stride(a.patch_size) == a.patch_size) == "house":
         from detectron2.config import LazyCall
 
+        # The pyramid's config asks the network's for the name of the map, and the house's has none.
+        config.model.backbone.in_feature = net.out_feature
         config.model.backbone.net = LazyCall(house_net)(
             checkpoint=str(source),
             patches=adaptation.patches,

@@ -101,6 +101,7 @@ def model_changes(model: Mapping[str, Any], architecture: Any, adaptation: Adapt
         changes["model.backbone.checkpointing"] = True
     if kind == "CanonicalViTDet":
         given = {"window": told.window, "prefix_tokens": told.prefix_tokens, "drop_path_rate": told.drop_path}
+        given["global_attention"] = told.global_attention
         changes |= {f"model.backbone.{name}": value for name, value in given.items() if value is not None}
         rates = {"rate": told.layer_decay, "all_decay": told.all_decay}
         changes |= {f"optim_wrapper.paramwise_cfg.{name}": value for name, value in rates.items() if value is not None}

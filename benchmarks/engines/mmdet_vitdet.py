@@ -38,6 +38,7 @@ class CanonicalViTDet(CanonicalBackbone):
         window: side of the windows in tokens, 0 for none.
         prefix_tokens: whether class token and registers come along; None: registers do
             (:func:`benchmarks.engines.adaptation.keeps_prefix`).
+        global_attention: whether the last block of every quarter sees the whole map; False: all are in windows.
         checkpointing: recompute activations in the backward pass.
         options: as of :class:`benchmarks.engines.mmdet_backbone.CanonicalBackbone`.
     """
@@ -52,12 +53,20 @@ class CanonicalViTDet(CanonicalBackbone):
         drop_path_rate: float = 0.0,
         window: int = WINDOW,
         prefix_tokens: bool | None = None,
+        global_attention: bool = True,
         checkpointing: bool = False,
         **options: Any,
     ) -> None:
         super().__init__(checkpoint, **options)
         own = vitdet_options(
-            self.card, image_size, relative_positions, drop_path_rate, window, prefix_tokens, checkpoint
+            self.card,
+            image_size,
+            relative_positions,
+            drop_path_rate,
+            window,
+            prefix_tokens,
+            checkpoint,
+            global_attention,
         )
         self.vit = WindowedViT(**own)
         take_off(self.vit, False, self.vit.prefix)

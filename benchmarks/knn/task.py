@@ -120,6 +120,7 @@ class PretrainedKnn(Task[PretrainedSettings, BoxedImageNet]):
     mini_minutes = 0.8
     shared_by = "itself"
     columns = Knn.columns
+    free = ("pretraining.config", "pretraining.overrides", "protocol")  # a table's settings and what fits its patches
 
     def settings(self, scale: str) -> PretrainedSettings:
         """ViT-S/16 for 100 epochs; or the small configuration."""

@@ -16,6 +16,8 @@ COLUMNS: Mapping[str, tuple[tuple[str, tuple[str, ...], float], ...]] = {
     "coco": (("box AP", ("bbox/AP",), 1.0), ("mask AP", ("segm/AP",), 1.0)),
     "coco-mask-rcnn": (("box AP", ("bbox/AP",), 1.0), ("mask AP", ("segm/AP",), 1.0)),
     "coco-vitdet": (("ViTDet box AP", ("bbox/AP",), 1.0), ("ViTDet mask AP", ("segm/AP",), 1.0)),
+    "coco-mask-rcnn-frozen": (("frozen box AP", ("bbox/AP",), 1.0), ("frozen mask AP", ("segm/AP",), 1.0)),
+    "coco-vitdet-frozen": (("frozen ViTDet box AP", ("bbox/AP",), 1.0), ("frozen ViTDet mask AP", ("segm/AP",), 1.0)),
     "uavdt": (("UAVDT AP", ("AP",), 1.0),),
     "visdrone": (("VisDrone AP", ("AP",), 1.0), ("VisDrone AP50", ("AP50",), 1.0)),
     "ade20k": (("ADE20K mIoU", ("mIoU",), 1.0),),

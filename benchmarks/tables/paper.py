@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from benchmarks.core.departures import departures
 from benchmarks.core.result import Result
 
 #: Half of the last digit that the paper prints.
@@ -202,7 +203,7 @@ def _groups(table: Table, results: Sequence[Result]) -> dict[tuple[str, ...], li
 def _belongs(table: Table, result: Result) -> bool:
     if table.settings:
         return setting_of(table, result) is not None
-    if table.strict and not table.compares(result):
+    if table.strict and not (table.compares(result) and not departures(result)):
         return False
     return not table.tasks or not result.task or result.task in table.tasks
 
@@ -248,6 +249,8 @@ def architecture_name(architecture: Mapping[str, Any]) -> str:
 
 
 def _is_of(result: Result, row: Row, table: Table) -> bool:
+    if departures(result):
+        return False
     if row.setting:
         return setting_of(table, result) == row.setting
     same = backbone_name(result) == row.backbone and table.compares(result)
@@ -256,6 +259,8 @@ def _is_of(result: Result, row: Row, table: Table) -> bool:
 
 def _unattributed(table: Table, result: Result) -> str:
     """Why a run of scale ``paper`` stands beside no row."""
+    if told := departures(result):
+        return f"{', '.join(told)}: other settings than the protocol's"
     if table.settings or any(row.backbone == backbone_name(result) for row in table.rows) is False:
         return ""
     if not table.compares(result):

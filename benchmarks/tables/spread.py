@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from benchmarks.core.departures import departures
 from benchmarks.core.result import Result
 
 #: Benchmarks whose protocols give one measure on one data set: heading, place in the metrics, factor to percent.
 MEASURES = {"davis": ("DAVIS J&F", "J&F-Mean", 100.0)}
-
-#: Settings that make a run another one than its protocol's, where they are given.
-PARTIAL = ("frames",)
 
 
 @dataclass(frozen=True)
@@ -28,12 +26,12 @@ class Spread:
 def spreads(results: Sequence[Result]) -> list[Spread]:
     """A spread for each benchmark, scale and data set in which a checkpoint was judged by several protocols.
 
-    Runs on some frames alone are no protocol's. Of a repeated run the newest counts; a name that
-    stands for several weights has the beginning of their hash beside it.
+    Runs with settings of their own (some frames alone) are no protocol's. Of a repeated run the newest counts; a name
+    that stands for several weights has the beginning of their hash beside it.
     """
     found: dict[tuple[str, str, str], dict[tuple[str, str], dict[tuple[str, str], float]]] = {}
     for result in sorted(results, key=lambda result: result.started):
-        if result.benchmark not in MEASURES or any(result.settings.get(name) is not None for name in PARTIAL):
+        if result.benchmark not in MEASURES or departures(result):
             continue
         _, metric, factor = MEASURES[result.benchmark]
         value = result.metrics.get(metric)

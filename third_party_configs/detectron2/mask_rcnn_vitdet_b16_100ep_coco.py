@@ -18,7 +18,8 @@ from detectron2.config import LazyCall
 size = 1024
 # 184,375 updates = 100 epochs x 118,000 images / 64
 recipe = dict(batch=64, updates=184_375, drops=(163_889, 177_546), warm_up=250, learning_rate=1e-4, precision="fp16")
-expects = dict(kind="vit")
+# detectron2's pyramid has strides 4 to 32 of a map of stride 16 alone: patches of 14 become 16 or are padded.
+expects = dict(kind="vit", patch_size=(14, 16))
 
 model = model_zoo.get_config("common/models/mask_rcnn_vitdet.py").model
 model.backbone.net.use_rel_pos = False
