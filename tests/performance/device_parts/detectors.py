@@ -52,7 +52,7 @@ def steps(size: Size) -> Iterator[Row]:
         waits = host_waits(ours, where)
         ours()
         own_gib = peak_gib(ours, where)
-        other = _step(_resnet(size.folder), batch, where)
+        other = _step(_resnet(size), batch, where)
         other()
         both_gib = peak_gib(other, where)
         medians = in_turns({"ours": ours, "other": other}, repeats, where)
@@ -89,11 +89,15 @@ def _ours(case: Case, folder: Path) -> torch.nn.Module:
     return _built(config)
 
 
-def _resnet(folder: Path) -> torch.nn.Module:
+def _resnet(size: Size) -> torch.nn.Module:
     from mmengine.config import Config
 
-    (folder / "r50.py").write_text(f"_base_ = [{R50!r}]\n")  # names of other packages are looked up for bases alone
-    return _built(Config.fromfile(str(folder / "r50.py")))
+    file = size.folder / "r50.py"
+    file.write_text(f"_base_ = [{R50!r}]\n")  # names of other packages are looked up for bases alone
+    config = Config.fromfile(str(file))
+    if size.tiny:
+        config.merge_from_dict({"model.train_cfg.rcnn.sampler.num": 8})  # its mask head takes 20 s of a core else
+    return _built(config)
 
 
 def _built(config) -> torch.nn.Module:

@@ -9,17 +9,13 @@ from collections.abc import Iterator
 
 import torch
 
-from benchmarks.core.environment import device_text
+from benchmarks.core.environment import device_text, version_of
 from device_parts.book import Row, Size
 from device_parts.turns import device
 
 
 def set_up(size: Size) -> Iterator[Row]:
     """One row: device, driver, versions."""
-    import mmdet
-    import timm
-    import torchvision
-
     where = device()
     properties = torch.cuda.get_device_properties(where) if where.type == "cuda" else None
     yield {
@@ -35,9 +31,9 @@ def set_up(size: Size) -> Iterator[Row]:
         "threads_count": torch.get_num_threads(),
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
-        "timm": timm.__version__,
-        "mmdet": mmdet.__version__,
+        "torchvision": version_of("torchvision"),
+        "timm": version_of("timm"),
+        "mmdet": version_of("onedl-mmdetection") or version_of("mmdet"),
     }
 
 

@@ -10,7 +10,7 @@ from device_parts.book import Row, Size
 from device_parts.turns import device
 
 #: The cases that cost least.
-TINY = {"instant": ["davis"], "inference": ["knn"]}
+TINY = {"instant": ["knn"], "inference": ["davis"]}
 
 
 def tier(name: str, size: Size) -> Iterator[Row]:
