@@ -1,6 +1,9 @@
 """How often a host waits for its device, counted with tensors that pretend to be elsewhere."""
 
+import json
 import sys
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -66,3 +69,31 @@ def test_a_frame_of_davis_waits_once_at_most(protocol, monkeypatch):
     assert counts.total() <= 4, counts
     for one, other in zip(found, wanted, strict=True):
         assert (one == other).all()
+
+
+def test_the_hooks_of_a_detectors_step_wait_once(tmp_path):
+    """Ours and mmengine's own, in the order of their priorities, with the losses of Mask R-CNN."""
+    pytest.importorskip("mmengine")
+    from mmengine.hooks import RuntimeInfoHook
+    from mmengine.logging import MessageHub
+    from mmengine.runner import get_priority
+
+    from benchmarks.engines.mmengine_hooks import AtomicSnapshot, LossLog
+
+    names = ("loss", "loss_rpn_cls", "loss_rpn_bbox", "loss_cls", "acc", "loss_bbox", "loss_mask")
+    values = [float(i) / 8 for i in range(7)]
+    runner = SimpleNamespace(
+        work_dir=tmp_path, iter=0, max_iters=9, message_hub=MessageHub("waits"), optim_wrapper=None
+    )
+    hooks = [RuntimeInfoHook(), LossLog(progress=False), AtomicSnapshot(interval=100)]
+    hooks[1].path, hooks[1].bar = tmp_path / "losses.jsonl", Mock()
+    hooks[2].asked_to_stop, hooks[2].control = False, None
+    with counted_waits() as counts:
+        outputs = {
+            name: torch.tensor(value).to(DEVICE, non_blocking=True) for name, value in zip(names, values, strict=True)
+        }
+        for hook in sorted(hooks, key=lambda hook: get_priority(hook.priority)):
+            hook.after_train_iter(runner, 0, None, outputs)
+    assert counts == {"tolist": 1}
+    assert json.loads(hooks[1].path.read_text()) == {"iteration": 1, **dict(zip(names, values, strict=True))}
+    assert runner.message_hub.get_scalar("train/loss_mask").current() == 0.75

@@ -38,6 +38,15 @@ MODELS = {
 }
 
 
+CPU = torch.device("cpu")
+
+
+def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager:
+    """The forward pass in ``precision``: fp32, bf16 or fp16."""
+    dtypes = {"bf16": torch.bfloat16, "fp16": torch.float16}
+    return torch.autocast(device.type, dtypes[precision]) if precision in dtypes else contextlib.nullcontext()
+
+
 class PlainBlock(nn.Module):
     """A pre-norm transformer block whose attention matrix is made in full."""
 
@@ -60,7 +69,7 @@ class PlainBlock(nn.Module):
         if not self.training or self.drop_path == 0.0:
             return x
         keep = 1.0 - self.drop_path
-        return x.div(keep) * (keep + torch.rand(x.shape[0], 1, 1)).floor_()
+        return x.div(keep) * (keep + torch.rand(x.shape[0], 1, 1, device=x.device)).floor_()
 
 
 class PlainNetwork(nn.Module):
@@ -118,27 +127,50 @@ class PlainNetwork(nn.Module):
 
 
 class PlainStep:
-    """The published step's computation, operation by operation."""
+    """The published step's computation, operation by operation; in ``fp16`` with its loss scaling, as published."""
 
-    def __init__(self, config: Config, ours: Network) -> None:
-        self.config = config
+    def __init__(self, config: Config, ours: Network, precision: str = "fp32") -> None:
+        self.config, self.precision = config, precision
+        self.device = next(ours.parameters()).device
         self.student, self.teacher = PlainNetwork(config.model, config.model.drop_path), PlainNetwork(config.model, 0.0)
         self.student.take(ours)
         self.teacher.take(ours)
-        self.teacher.requires_grad_(False).eval()
+        self.student.to(self.device)
+        self.teacher.to(self.device).requires_grad_(False).eval()
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision == "fp16")
         trained = [p for p in self.student.parameters() if p.requires_grad]
         groups = [{"params": [p for p in trained if p.ndim > 1]}, {"params": [p for p in trained if p.ndim == 1]}]
         groups[1]["weight_decay"] = 0.0
         self.optimizer = torch.optim.AdamW(groups, lr=1e-4, weight_decay=0.04, foreach=False, fused=False)
 
     def __call__(self, batch: Batch) -> float:
+        with autocast(self.device, self.precision):
+            loss = self.loss(batch)
+        value = loss.item()
+        self.optimizer.zero_grad()
+        self.scaler.scale(loss).backward()
+        self.scaler.unscale_(self.optimizer)
+        for parameter in self.student.parameters():
+            if parameter.grad is not None:
+                norm = parameter.grad.norm(2)
+                norm.item()
+                if 3.0 / (norm + 1e-6) < 1:
+                    parameter.grad.mul_(3.0 / (norm + 1e-6))
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        with torch.no_grad():
+            for mine, theirs in zip(self.student.parameters(), self.teacher.parameters(), strict=True):
+                theirs.mul_(0.996).add_(0.004 * mine)
+        return value
+
+    def loss(self, batch: Batch) -> torch.Tensor:
         o, width = self.config.objective, self.config.model.embed_dim
-        tokens, modes, student_logits, teacher_logits = ([torch.empty(0)] for _ in range(4))
+        tokens, modes, student_logits, teacher_logits = ([] for _ in range(4))
         points = self.teacher.encode(batch.teacher)
         for images, chosen in zip(batch.views, batch.queries, strict=True):
             views = images.shape[0] // points.shape[0]
             encoded = self.student.encode(images)
-            mask = torch.zeros(encoded.shape[:2], dtype=torch.bool).scatter_(1, chosen, True)
+            mask = torch.zeros(encoded.shape[:2], dtype=torch.bool, device=chosen.device).scatter_(1, chosen, True)
             queries = encoded[mask].view(images.shape[0], -1, width)
             own = (queries @ encoded.transpose(-2, -1) * o.sa_temperature).softmax(dim=-1) @ encoded
             copied = points.unsqueeze(0).expand(views, -1, -1, -1).reshape(images.shape[0], -1, width)
@@ -149,43 +181,28 @@ class PlainStep:
             teacher_logits.append(self.teacher.head(positive).flatten(0, 1))
         z, z_hat, p, p_hat = (torch.cat(x) for x in (tokens, modes, student_logits, teacher_logits))
         intra = 2 - 2 * (F.normalize(z, dim=-1) * F.normalize(z_hat, dim=-1)).sum(dim=-1).mean()
-        p = (p / o.student_temp).softmax(dim=-1)
-        inter = -((p_hat.detach() / o.teacher_temp).softmax(dim=-1) * p.log()).sum(dim=-1).mean()
+        p = (p.float() / o.student_temp).softmax(dim=-1)
+        inter = -((p_hat.detach().float() / o.teacher_temp).softmax(dim=-1) * p.log()).sum(dim=-1).mean()
         mean = p.mean(dim=0)
         volume = (mean * mean.log()).sum() + math.log(len(mean))
-        loss = o.intra * intra + o.inter * inter + o.volume * volume
-        value = loss.item()
-        self.optimizer.zero_grad()
-        loss.backward()
-        for parameter in self.student.parameters():
-            if parameter.grad is not None:
-                norm = parameter.grad.norm(2)
-                norm.item()
-                if 3.0 / (norm + 1e-6) < 1:
-                    parameter.grad.mul_(3.0 / (norm + 1e-6))
-        self.optimizer.step()
-        with torch.no_grad():
-            for mine, theirs in zip(self.student.parameters(), self.teacher.parameters(), strict=True):
-                theirs.mul_(0.996).add_(0.004 * mine)
-        return value
+        return o.intra * intra + o.inter * inter + o.volume * volume
 
 
 class OurStep:
     """What the trainer does with one batch."""
 
-    def __init__(self, config: Config, precision: str, compiled: bool) -> None:
+    def __init__(self, config: Config, precision: str, compiled: bool, device: torch.device = CPU) -> None:
         torch.manual_seed(0)
-        student = Network(config.model, config.model.drop_path)
-        teacher = Network(config.model).requires_grad_(False)
+        student = Network(config.model, config.model.drop_path).to(device)
+        teacher = Network(config.model).to(device).requires_grad_(False)
         teacher.load_state_dict(student.state_dict())
-        choose_attention(student, torch.device("cpu"), precision)
-        autocast = contextlib.nullcontext()
-        if precision != "fp32":
-            autocast = torch.autocast("cpu", dtype={"bf16": torch.bfloat16, "fp16": torch.float16}[precision])
-        self.work = Step(student, teacher, Objective(config.model.clusters), autocast=autocast)
+        choose_attention(student, device, precision)
+        objective = Objective(config.model.clusters).to(device)
+        scaler = torch.amp.GradScaler(device.type) if precision == "fp16" else None
+        self.work = Step(student, teacher, objective, autocast=autocast(device, precision), scaler=scaler)
         if compiled:
             for network in (student, teacher):
-                network.encode = torch.compile(network.encode, dynamic=False)
+                network.encode_all = torch.compile(network.encode_all, dynamic=False)
         self.values = Schedule(config, 100, 256).at(4000)
 
     def __call__(self, batch: Batch) -> float:
