@@ -63,12 +63,12 @@ def fingerprint(
         marks.append(f"{path.relative_to(root).as_posix()} {kept.of(path, sha256_of)}\n")
     kept.save()
     name_of = namer(root)
-    listed = sorted({(name_of(path), path) for path in map(os.fspath, images)})
+    listed = sorted({(name_of(text), text) for text in (os.fspath(image) for image in images)})
     sizes = hashlib.sha256()
-    for name, path in listed:
-        sizes.update(f"{name} {os.stat(path).st_size}\n".encode())
-    text = hashlib.sha256("".join(marks).encode()).hexdigest()
-    return Fingerprint(root.name, len(marks) + len(listed), text, sizes.hexdigest())
+    for name, text in listed:
+        sizes.update(f"{name} {os.stat(text).st_size}\n".encode())
+    said = hashlib.sha256("".join(marks).encode()).hexdigest()
+    return Fingerprint(root.name, len(marks) + len(listed), said, sizes.hexdigest())
 
 
 def namer(root: Path) -> Callable[[str], str]:

@@ -1,8 +1,8 @@
 """What a plan, a first step and a report cost at the real size of the data: seconds and peak memory of each command.
 
 Makes the stand-in of a data set where it is not there yet (``stand_ins.py``), then plans its task at scale paper twice,
-with an empty cache before. ``first-step`` starts COCO's Mask R-CNN on its stand-in and stops it at its first update;
-``report`` makes the page and the leaderboard of 500 records.
+with an empty cache before. ``first-step`` starts the training of COCO's, UAVDT's and ADE20K's tasks and stops each when
+the first picture's loss is written; ``report`` makes the page and the leaderboard of 500 records.
 
     python tests/performance/full_size.py coco imagenet ade20k uavdt davis --root STAND_INS
     python tests/performance/full_size.py first-step report --root STAND_INS
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -36,7 +37,7 @@ TASKS = {
 RECORDS = 500
 
 
-def measured(words: Sequence[str], cache: Path, enough: Callable[[str], bool] | None = None) -> tuple[float, int, str]:
+def measured(words: Sequence[str], cache: Path, enough: Callable[[], bool] | None = None) -> tuple[float, int, str]:
     """Seconds, peak MiB of the command with its children, and what it printed; it is ended once ``enough`` is true."""
     environment = {**os.environ, "FLSL_CACHE": str(cache), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     start, lines, peak = time.monotonic(), [], 0
@@ -49,7 +50,7 @@ def measured(words: Sequence[str], cache: Path, enough: Callable[[str], bool] | 
     stopped = False
     while process.poll() is None:
         peak = max(peak, sum(map(resident, family(process.pid))))
-        if enough and not stopped and enough("".join(lines)):
+        if enough and not stopped and enough():
             stopped, seconds = True, time.monotonic() - start
             os.killpg(process.pid, 15)
         time.sleep(0.05)
@@ -77,27 +78,28 @@ def resident(pid: int) -> int:
         return 0
 
 
-def asked(name: str, root: Path, weights: Path) -> list[str]:
-    """The words of a run of a set's task at scale paper."""
-    words = ["run", f"a={weights}", "--tasks", TASKS[name], "--data-root", str(root / name)]
-    return [*words, "--out", str(root / "out"), "--scale", "paper"]
-
-
 def plans(name: str, root: Path, weights: Path, cache: Path) -> None:
     """Plan twice, the first time with nothing kept."""
+    words = ["run", f"a={weights}", "--tasks", TASKS[name], "--data-root", str(root / name), "--dry-run"]
     for which in ("first", "second"):
-        seconds, peak, text = measured([*asked(name, root, weights), "--dry-run"], cache)
+        seconds, peak, text = measured([*words, "--out", str(root / "out"), "--scale", "paper"], cache)
         if "1 jobs, 0 done, 1 to do" not in text:
             raise SystemExit(f"{name}: no plan: {text[-2000:]}")
         print(f"{name}: {which} plan {seconds:.1f} s, peak {peak} MiB", flush=True)
 
 
-def first_step(root: Path, weights: Path, cache: Path) -> None:
-    """From the command to the first logged update of a detector that would train on all of COCO."""
-    make("coco", root)
-    words = [*asked("coco", root, weights), "--updates", "2", "--per-device", "1"]
-    seconds, peak, _ = measured(words, cache, lambda text: "loss_mask" in text)
-    print(f"coco: first update after {seconds:.1f} s, peak {peak} MiB", flush=True)
+def first_step(name: str, root: Path, weights: Path, cache: Path) -> None:
+    """From the command to the loss of the first picture, of a training on all there is; a small network."""
+    make(name, root)
+    out = root / "out-first-step" / name
+    shutil.rmtree(out, ignore_errors=True)
+
+    def begun() -> bool:
+        return any(path.stat().st_size for path in out.rglob("losses.jsonl"))
+
+    words = ["run", f"a={weights}", "--tasks", TASKS[name], "--data-root", str(root / name), "--out", str(out)]
+    seconds, peak, _ = measured([*words, "--scale", "paper", "--per-device", "1"], cache, begun)
+    print(f"{name}: first loss after {seconds:.1f} s, peak {peak} MiB", flush=True)
 
 
 def report(root: Path, cache: Path) -> None:
@@ -136,7 +138,8 @@ def main() -> None:
             if name == "report":
                 report(args.root, cache)
             elif name == "first-step":
-                first_step(args.root, weights, cache)
+                for task in ("coco", "uavdt", "ade20k"):
+                    first_step(task, args.root, weights, cache)
             else:
                 make(name, args.root)
                 plans(name, args.root, weights, cache)
