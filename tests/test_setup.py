@@ -60,7 +60,7 @@ EXTRAS = {name: named(lines) for name, lines in PROJECT["optional-dependencies"]
 
 def test_requirements_name_everything_that_is_imported():
     assert imported("benchmarks", "pretrain", "tools", "third_party_configs") - PINS == set()
-    local = {path.stem for path in (ROOT / "tests").rglob("*.py")}
+    local = {name for path in (ROOT / "tests").rglob("*.py") for name in (path.stem, path.parent.name)}
     assert imported("tests") - local - PINS - {"_pytest"} == set()
 
 
