@@ -89,7 +89,7 @@ def plans(name: str, root: Path, weights: Path, cache: Path) -> None:
 
 
 def first_step(name: str, root: Path, weights: Path, cache: Path) -> None:
-    """From the command to the loss of the first picture, of a training on all there is; a small network."""
+    """From the command to the loss of the first step, of a training on all there is; a small network."""
     make(name, root)
     out = root / "out-first-step" / name
     shutil.rmtree(out, ignore_errors=True)
@@ -98,7 +98,7 @@ def first_step(name: str, root: Path, weights: Path, cache: Path) -> None:
         return any(path.stat().st_size for path in out.rglob("losses.jsonl"))
 
     words = ["run", f"a={weights}", "--tasks", TASKS[name], "--data-root", str(root / name), "--out", str(out)]
-    seconds, peak, _ = measured([*words, "--scale", "paper", "--per-device", "1"], cache, begun)
+    seconds, peak, _ = measured([*words, "--scale", "paper"], cache, begun)
     print(f"{name}: first loss after {seconds:.1f} s, peak {peak} MiB", flush=True)
 
 
@@ -110,7 +110,6 @@ def report(root: Path, cache: Path) -> None:
     for number in range(RECORDS):
         record = json.loads(json.dumps(known[number % len(known)]))
         record["name"] = f"model-{number // len(known):03d}"
-        record["hash"] = f"{number:010x}"
         (folder / "records" / f"{number:04d}.json").write_text(json.dumps(record))
     for kind in ("report", "leaderboard"):
         target = root / f"{kind}.html"
