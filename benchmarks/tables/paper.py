@@ -203,7 +203,7 @@ def _groups(table: Table, results: Sequence[Result]) -> dict[tuple[str, ...], li
 def _belongs(table: Table, result: Result) -> bool:
     if table.settings:
         return setting_of(table, result) is not None
-    if table.strict and not (table.compares(result) and not departures(result)):
+    if table.strict and (not table.compares(result) or departures(result)):
         return False
     return not table.tasks or not result.task or result.task in table.tasks
 

@@ -1,11 +1,10 @@
-"""What a plan, a first step and a report cost at the real size of the data: seconds and peak memory of each command.
+"""What a plan and a report cost at the real size of the data: seconds and peak memory of each command.
 
 Makes the stand-in of a data set where it is not there yet (``stand_ins.py``), then plans its task at scale paper twice,
-with an empty cache before. ``first-step`` starts the training of COCO's, UAVDT's and ADE20K's tasks and stops each when
-the first picture's loss is written; ``report`` makes the page and the leaderboard of 500 records.
+with an empty cache before. ``report`` makes the page and the leaderboard of 500 records.
 
     python tests/performance/full_size.py coco imagenet ade20k uavdt davis --root STAND_INS
-    python tests/performance/full_size.py first-step report --root STAND_INS
+    python tests/performance/full_size.py report --root STAND_INS
 """
 
 from __future__ import annotations
@@ -13,13 +12,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from stand_ins import MAKERS
@@ -37,28 +35,24 @@ TASKS = {
 RECORDS = 500
 
 
-def measured(words: Sequence[str], cache: Path, enough: Callable[[], bool] | None = None) -> tuple[float, int, str]:
-    """Seconds, peak MiB of the command with its children, and what it printed; it is ended once ``enough`` is true."""
+def measured(words: Sequence[str], cache: Path) -> tuple[float, int, str]:
+    """Seconds, peak MiB of the command with its children, and what it printed."""
     environment = {**os.environ, "FLSL_CACHE": str(cache), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     start, lines, peak = time.monotonic(), [], 0
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks", *words], env=environment, cwd=ROOT, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     reader = threading.Thread(target=lambda: lines.extend(iter(process.stdout.readline, "")))
     reader.start()
-    stopped = False
     while process.poll() is None:
         peak = max(peak, sum(map(resident, family(process.pid))))
-        if enough and not stopped and enough():
-            stopped, seconds = True, time.monotonic() - start
-            os.killpg(process.pid, 15)
         time.sleep(0.05)
     reader.join()
     text = "".join(lines)
-    if process.returncode and not stopped:
+    if process.returncode:
         raise SystemExit(f"flsl-bench {' '.join(words)} failed: {text[-2000:]}")
-    return (seconds if stopped else time.monotonic() - start), peak, text
+    return time.monotonic() - start, peak, text
 
 
 def family(pid: int) -> list[int]:
@@ -88,20 +82,6 @@ def plans(name: str, root: Path, weights: Path, cache: Path) -> None:
         print(f"{name}: {which} plan {seconds:.1f} s, peak {peak} MiB", flush=True)
 
 
-def first_step(name: str, root: Path, weights: Path, cache: Path) -> None:
-    """From the command to the loss of the first step, of a training on all there is; a small network."""
-    make(name, root)
-    out = root / "out-first-step" / name
-    shutil.rmtree(out, ignore_errors=True)
-
-    def begun() -> bool:
-        return any(path.stat().st_size for path in out.rglob("losses.jsonl"))
-
-    words = ["run", f"a={weights}", "--tasks", TASKS[name], "--data-root", str(root / name), "--out", str(out)]
-    seconds, peak, _ = measured([*words, "--scale", "paper"], cache, begun)
-    print(f"{name}: first loss after {seconds:.1f} s, peak {peak} MiB", flush=True)
-
-
 def report(root: Path, cache: Path) -> None:
     """Page and leaderboard of :data:`RECORDS` records, made of the reference results with other names and scores."""
     folder = root / "records-500"
@@ -127,7 +107,7 @@ def make(name: str, root: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="+", choices=(*MAKERS, "first-step", "report"))
+    parser.add_argument("what", nargs="+", choices=(*MAKERS, "report"))
     parser.add_argument("--root", required=True, type=Path, help="where the stand-ins are, or will be")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -136,9 +116,6 @@ def main() -> None:
         for name in args.what:
             if name == "report":
                 report(args.root, cache)
-            elif name == "first-step":
-                for task in ("coco", "uavdt", "ade20k"):
-                    first_step(task, args.root, weights, cache)
             else:
                 make(name, args.root)
                 plans(name, args.root, weights, cache)
