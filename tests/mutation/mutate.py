@@ -3,13 +3,12 @@
     python mutate.py FILE > MUTANTS.json
 
 Prints ``[{"line", "was", "is", "kind", "code"}]``, each with the whole changed source. Left out are changes of
-annotations and docstrings, after which the program is the same.
+annotations and docstrings, after which the program is the same, and of ``zip``'s ``strict``, which is an assertion.
 """
 
 from __future__ import annotations
 
 import ast
-import difflib
 import json
 import sys
 from collections.abc import Iterator
@@ -83,7 +82,7 @@ def chosen() -> Iterator[tuple[str, Operator]]:
 
 
 def program(code: str) -> str:
-    """What runs of a source: its tree without docstrings and annotations."""
+    """What runs of a source: its tree without docstrings, annotations and ``strict`` of ``zip``."""
     tree = ast.parse(code)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
@@ -94,14 +93,17 @@ def program(code: str) -> str:
             node.returns = None
         if isinstance(node, ast.arg | ast.AnnAssign):
             node.annotation = ast.Constant("")
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "zip":
+            node.keywords = []
     return ast.dump(tree)
 
 
 def mutants(code: str) -> Iterator[dict]:
     """Every program that one operator makes of ``code`` at one place, each once."""
-    seen = {program(code)}
+    seen, nodes = {program(code)}, list(ast_nodes(get_ast(code)))
+    lines = code.splitlines()
     for kind, operator in chosen():
-        places = sum(1 for node in ast_nodes(get_ast(code)) for _ in operator.mutation_positions(node))
+        places = sum(1 for node in nodes for _ in operator.mutation_positions(node))
         for occurrence in range(places):
             changed = mutate_code(code, operator, occurrence)
             try:
@@ -111,12 +113,12 @@ def mutants(code: str) -> Iterator[dict]:
             if runs is None or runs in seen:
                 continue
             seen.add(runs)
-            steps = list(difflib.ndiff(code.splitlines(), changed.splitlines()))
-            was = [line[2:].strip() for line in steps if line.startswith("- ")]
-            now = [line[2:].strip() for line in steps if line.startswith("+ ")]
-            pairs = enumerate(zip(code.splitlines(), changed.splitlines(), strict=False), 1)
-            line = next((number for number, (old, new) in pairs if old != new), 0)
-            yield {"line": line, "was": " ".join(was), "is": " ".join(now), "kind": kind, "code": changed}
+            now = changed.splitlines()
+            begin = next((n for n, (old, new) in enumerate(zip(lines, now, strict=False)) if old != new), len(now))
+            back = zip(reversed(lines[begin:]), reversed(now[begin:]), strict=False)
+            end = next((n for n, (old, new) in enumerate(back) if old != new), 0)
+            was, now = (" ".join(map(str.strip, each[begin : len(each) - end])) for each in (lines, now))
+            yield {"line": begin + 1, "was": was, "is": now, "kind": kind, "code": changed}
 
 
 if __name__ == "__main__":

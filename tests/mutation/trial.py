@@ -1,0 +1,136 @@
+"""Tests in forks of this process: what each runs of the code, how long it takes, which of them fails first."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+#: A function: its file below the repository, and the line that Python says it begins at.
+Function = tuple[str, int]
+OPTIONS = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
+
+
+def in_fork(work: Callable[[], Any], limit: float) -> tuple[Any, float]:
+    """What ``work`` gives in a silent fork (None where it dies or runs into the limit), and the seconds it took."""
+    with tempfile.TemporaryDirectory() as folder:
+        answer = Path(folder, "answer")
+        began, child = time.monotonic(), os.fork()
+        if child == 0:
+            os.setsid()
+            silent = os.open(os.devnull, os.O_RDWR)
+            for stream in (0, 1, 2):
+                os.dup2(silent, stream)
+            with contextlib.suppress(BaseException):
+                answer.write_text(json.dumps(work()))
+            os._exit(0)
+        while (ended := os.waitpid(child, os.WNOHANG)[0] == 0) and time.monotonic() - began < limit:
+            time.sleep(0.02)
+        with contextlib.suppress(ProcessLookupError):  # what the tests left behind goes too
+            os.killpg(child, signal.SIGKILL)
+        if ended:
+            os.waitpid(child, 0)
+        found = json.loads(answer.read_text()) if answer.exists() and answer.stat().st_size else None
+        return found, time.monotonic() - began
+
+
+class Watch:
+    """A pytest plugin: the functions of the repository at ``root`` that each test calls, and its seconds.
+
+    What a fixture of a whole file calls counts for every test that asks for it.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = f"{root}{os.sep}"
+        self.calls: set[Function] = set()
+        self.at_import: set[Function] = set()
+        self.fixtures: dict[int, set[Function]] = {}
+        self.tests: dict[str, dict[str, Any]] = {}
+
+    def trace(self, frame: Any, event: str, argument: Any) -> None:
+        code = frame.f_code
+        if code.co_filename.startswith(self.root):
+            self.calls.add((code.co_filename[len(self.root) :], code.co_firstlineno))
+
+    def begin(self) -> None:
+        sys.settrace(self.trace)
+        threading.settrace(self.trace)
+
+    def pytest_collection_finish(self) -> None:
+        self.at_import, self.calls = self.calls, set()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef: Any) -> Any:
+        before, self.calls = self.calls, set()
+        try:
+            return (yield)
+        finally:
+            if fixturedef.scope != "function":
+                self.fixtures.setdefault(id(fixturedef), set()).update(self.calls)
+            self.calls |= before
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: Any) -> Any:
+        self.calls, began = set(), time.monotonic()
+        result = yield
+        used = {id(each) for several in item._fixtureinfo.name2fixturedefs.values() for each in several}
+        calls = self.calls.union(*(self.fixtures.get(each, set()) for each in used))
+        self.tests[item.nodeid] = {"seconds": time.monotonic() - began, "calls": sorted(calls)}
+        return result
+
+
+class Order:
+    """A pytest plugin: the tests in the order in which they are named; keeps which of them failed."""
+
+    def __init__(self, names: list[str]) -> None:
+        self.place = {name: number for number, name in enumerate(names)}
+        self.failed: list[str] = []
+
+    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        items[:] = sorted((item for item in items if item.nodeid in self.place), key=lambda i: self.place[i.nodeid])
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        if report.failed:
+            self.failed.append(report.nodeid)
+
+
+def watch(files: list[str], root: Path, limit: float = 1800) -> dict[str, Any]:
+    """Run whole test files as they are: ``tests`` (name -> seconds and functions), functions and modules imported."""
+
+    def work() -> dict[str, Any]:
+        plugin = Watch(root)
+        plugin.begin()
+        code = int(pytest.main([*OPTIONS, *files], plugins=[plugin]))
+        sys.settrace(None)
+        return {"code": code, "tests": plugin.tests, "at_import": sorted(plugin.at_import), "modules": [*sys.modules]}
+
+    found, _ = in_fork(work, limit)
+    if found is None or found["code"]:
+        raise SystemExit(f"these tests do not pass as it is: {' '.join(files)}")
+    return found
+
+
+def killer(names: list[str], limit: float) -> str | None:
+    """The first of the tests to fail, "time" where they take too long, "start" where they cannot begin; else None."""
+
+    def work() -> list[Any]:
+        plugin = Order(names)
+        files = dict.fromkeys(name.partition("::")[0] for name in names)
+        code = int(pytest.main([*OPTIONS, *files], plugins=[plugin]))
+        return [code, plugin.failed]
+
+    found, seconds = in_fork(work, limit)
+    if found is None:
+        return "time" if seconds >= limit else "start"
+    code, failed = found
+    return (failed[0] if failed else "start") if code else None
