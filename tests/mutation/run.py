@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from modules import TESTS
-from trial import killer, watch
+from trial import killer, together, watch
 from warm import dependents, name_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,12 +75,11 @@ def warm_up(module: str, modules: list[str]) -> None:
                 importlib.import_module(name)
 
 
-def judge(module: str, mutator: Path, sample: int, seed: int, seconds: float) -> None:
-    """Try the mutants of ``module``. Prints those that live, and the score."""
+def judge(module: str, seen: dict[str, Any], mutator: Path, sample: int, seed: int, seconds: float) -> None:
+    """Try the mutants of ``module``; ``seen`` is of its tests as they are. Prints those that live, and the score."""
     path = Path(module)
     listed = subprocess.run([mutator, ROOT / "tests/mutation/mutate.py", path], capture_output=True, check=True)
     code, found = path.read_text(encoding="utf-8"), json.loads(listed.stdout)
-    seen = watch(TESTS[module], Path().resolve())
     warm_up(module, seen["modules"])
     total = len(found)
     if 0 < sample < total:
@@ -135,10 +134,14 @@ def main() -> None:
         sys.path[:] = [str(copy), *(each for each in sys.path if Path(each or ".").resolve() not in (here, ROOT))]
         for library in LIBRARIES:
             importlib.import_module(library)
+        known: dict[str, dict[str, Any]] = {}
         for module in arguments.modules:
+            for file in TESTS[module]:
+                known[file] = known.get(file) or watch(file, copy)
+            seen = together([known[file] for file in TESTS[module]])
             if (child := os.fork()) == 0:
                 try:
-                    judge(module, mutator, arguments.sample, arguments.seed, arguments.seconds)
+                    judge(module, seen, mutator, arguments.sample, arguments.seed, arguments.seconds)
                 except BaseException:
                     traceback.print_exc()
                 os._exit(0)  # what lies above, such as the removal of the copy, is the parent's

@@ -104,20 +104,27 @@ class Order:
             self.failed.append(report.nodeid)
 
 
-def watch(files: list[str], root: Path, limit: float = 1800) -> dict[str, Any]:
-    """Run whole test files as they are: ``tests`` (name -> seconds and functions), functions and modules imported."""
+def watch(file: str, root: Path, limit: float = 1800) -> dict[str, Any]:
+    """Run a test file as it is: ``tests`` (name -> seconds and functions), functions ``at_import``, ``modules``."""
 
     def work() -> dict[str, Any]:
         plugin = Watch(root)
         plugin.begin()
-        code = int(pytest.main([*OPTIONS, *files], plugins=[plugin]))
+        code = int(pytest.main([*OPTIONS, file], plugins=[plugin]))
         sys.settrace(None)
         return {"code": code, "tests": plugin.tests, "at_import": sorted(plugin.at_import), "modules": [*sys.modules]}
 
     found, _ = in_fork(work, limit)
     if found is None or found["code"]:
-        raise SystemExit(f"these tests do not pass as it is: {' '.join(files)}")
+        raise SystemExit(f"these tests do not pass as it is: {file}")
     return found
+
+
+def together(seen: list[dict[str, Any]]) -> dict[str, Any]:
+    """What :func:`watch` gave for several files, as for one."""
+    tests = {name: test for each in seen for name, test in each["tests"].items()}
+    lists = {key: [one for each in seen for one in each[key]] for key in ("at_import", "modules")}
+    return {"tests": tests, **lists}
 
 
 def killer(names: list[str], limit: float) -> str | None:
