@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from benchmarks.backbones import load_backbone
+from benchmarks import backbones
 from benchmarks.davis.encoder import backbone_encoder, in_bf16, layers_of
 from benchmarks.davis.run import evaluate
 from benchmarks.devices import usable_device
@@ -27,7 +27,7 @@ def layer_study(
     Blocks below the last are encoded no further than they stand, each on its own.
     """
     where = usable_device(device)
-    module, card = load_backbone(checkpoint)
+    module, card = backbones.load_backbone(checkpoint)
     module = module.to(where)
     found = {}
     for layer in layers_of(card):
