@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.errors import InputError
 from benchmarks.files import sha256_of, write_text
 from benchmarks.images import read_all
 
@@ -142,6 +143,6 @@ class KeptFacts:
     def save(self) -> None:
         """Keep what is new. A place that cannot be written costs time, not the result."""
         if self.changed:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, InputError):
                 write_text(self.path, json.dumps(self.known))
             self.changed = False
