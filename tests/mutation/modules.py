@@ -1,7 +1,7 @@
 """Which tests judge which module: the fast ones that are about it."""
 
 VIEWS = ["tests/test_pretrain_views.py", "tests/test_chance.py"]
-OBJECTIVE = ["tests/test_pretrain_objective.py", "tests/test_pretrain_replay.py"]
+OBJECTIVE = ["tests/test_pretrain_objective.py", "tests/test_pretrain_step.py", "tests/test_pretrain_replay.py"]
 ENGINES = ["tests/test_mmdet_backbone.py", "tests/test_vitdet.py"]
 CORE = ["tests/test_core_jobs.py", "tests/test_core_settings.py", "tests/test_records.py"]
 

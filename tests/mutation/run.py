@@ -97,7 +97,7 @@ def judge(module: str, seen: dict[str, Any], mutator: Path, sample: int, seed: i
         path.write_text(mutant["code"], encoding="utf-8")
         # A date of its own: Python takes compiled code for current that has the source's size and second.
         os.utime(path, (number, number))
-        by = killer(names, 20 + 10 * min(spent, seconds)) if names else None
+        by = killer(names, 15 + 10 * min(spent, seconds)) if names else None
         kills[by or ""] += 1
         if by is None:
             alive += 1
