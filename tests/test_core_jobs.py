@@ -144,6 +144,77 @@ def test_two_entries_of_the_same_job_are_refused_and_one_of_another_setting_is_o
     assert opened[2:] == [Settings(1)]  # once for two entries
 
 
+def test_a_task_that_trains_takes_a_checkpoint_or_makes_its_own(model, tmp_path):
+    class Trains(Cheap):
+        needs = "weights"
+
+    function = load_model(lambda images: images.mean(1, keepdim=True).flatten(2).mT[:, ::64], patch_size=8, name="f")
+    with pytest.raises(InputError, match="cheap takes a checkpoint"):
+        planned(function, tmp_path, Trains())
+    assert planned(function, tmp_path)[0].checkpoint == ""
+    assert planned(model, tmp_path, Trains())[0].checkpoint_sha256 == model.sha256
+    (job,), _ = expand(Request(Trains(), [Entry("own", None, Settings())], tmp_path, "mini"))
+    assert (job.label, job.checkpoint, job.checkpoint_sha256) == (f"own-cheap-seed0-{job.hash}", "", "")
+
+
+# Running what is missing.
+
+
+class Itself(Cheap):
+    shared_by = "itself"
+
+
+@pytest.mark.parametrize(
+    ("task", "options", "words", "at_once"),
+    [
+        (Cheap, {}, [], 1),
+        (Cheap, {"gpus": 3}, [], 2),
+        (Cheap, {"gpus": 3, "launcher": "torchrun"}, ["-m", "torch.distributed.run"], 1),
+        (Itself, {"gpus": 3, "launcher": "torchrun"}, [], 1),
+        (Nobodys, {"gpus": 3, "launcher": "torchrun"}, [], 2),
+    ],
+)
+def test_a_process_for_every_missing_job(model, tmp_path, monkeypatch, capsys, task, options, words, at_once):
+    asked = request(model, tmp_path, task(), seeds=(0, 1), **options)
+    jobs, out, started = expand(asked)[0], tmp_path / "out", []
+
+    def run_here(commands, side_by_side, report):
+        started.append(side_by_side)
+        for command, job, error in zip(commands, jobs, ("it is broken", None), strict=True):
+            assert command.label == job.label
+            assert command.log == out / "logs" / f"{job.label}.log"
+            assert list(command.words)[1 : 1 + len(words)] == words
+            assert list(command.words)[-3:] == ["-m", "benchmarks.core.worker", str(out / job.label / JOB_FILE)]
+            report(command, error)
+
+    monkeypatch.setattr(runner, "run_here", run_here)
+    assert run_missing(asked, jobs, out) == {jobs[0]: "it is broken", jobs[1]: "ended without a record"}
+    assert started == [at_once]
+    said = capsys.readouterr().err.splitlines()
+    assert said[0].startswith("[1/2, 0.")
+    assert said[0].endswith(f"{jobs[0].label} failed: it is broken")
+    assert said[1].startswith("[2/2, ")
+    work(jobs[0], out)
+    monkeypatch.setattr(runner, "run_here", lambda commands, *_: started.append([c.label for c in commands]))
+    run_missing(asked, jobs, out)
+    assert started[1:] == [[jobs[1].label]]
+
+
+@pytest.mark.parametrize(("task", "gpus"), [(Cheap, 2), (Itself, 2), (Nobodys, 1)])
+def test_a_slurm_job_for_every_missing_job(model, tmp_path, monkeypatch, task, gpus):
+    asked = request(model, tmp_path, task(), gpus=2, launcher="slurm")
+    jobs, out, given = expand(asked)[0], tmp_path / "out", []
+    monkeypatch.setattr(runner, "run_on_slurm", lambda *words: given.append(words))
+    required = []
+    monkeypatch.setattr(Cheap, "require", lambda self, *words: required.append(words))
+    assert run_missing(asked, jobs, out) == {}
+    commands, *others, _ = given[0]
+    assert ([command.label for command in commands], required) == ([jobs[0].label], [("mini", "auto")])
+    assert others == [gpus, 1, asked.slurm, out / "logs" / "slurm"]
+    assert run_missing(asked, [], out) == {}
+    assert (len(given), len(required)) == (1, 1)  # where nothing is missing, nothing is asked of the machine
+
+
 # The states of a job.
 
 
