@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 from results import result
 
+from benchmarks.controls import POSITIVE_CONTROL
 from benchmarks.core import settings as of_settings
 from benchmarks.core.attribution import Attribution
 from benchmarks.core.data import Fingerprint, KeptFacts, cache_folder, fingerprint, namer
 from benchmarks.core.departures import departures
+from benchmarks.core.model import load_model
 from benchmarks.core.settings import option
 from benchmarks.core.task import Launch, scale_or_error
 from benchmarks.core.tasks import task_named
@@ -123,6 +125,19 @@ def test_what_a_run_was_told_and_its_protocol_is_not():
 )
 def test_spellings_of_a_data_set_are_one(own, row, same):
     assert Attribution("DINO", None, own, "file").is_of("DINO", None, row) == same
+
+
+def test_nobody_is_held_against_a_row_by_resemblance():
+    file, user = (Attribution("DINO", source=source) for source in ("file", "user"))
+    assert not Attribution().is_of("DINO", None, "")
+    assert file.is_of("dino", None, "")
+    assert not file.is_of("DINO", 300, "")
+    assert user.is_of("DINO", 300, "IN-1k")
+    assert not dataclasses.replace(user, epochs=100).is_of("DINO", 300, "")
+    assert not dataclasses.replace(file, epochs=300, data="shapes").is_of("DINO", 300, "IN-1k")
+    assert dataclasses.replace(file, epochs=300, data="ImageNet-1k").is_of("DINO", 300, "IN-1k")
+    assert not dataclasses.replace(file, epochs=300, data="ImageNet-21k").is_of("DINO", 300, "IN-1k")
+    assert Attribution.of_card(load_model(POSITIVE_CONTROL).card) == Attribution()
 
 
 def test_the_users_word_needs_a_method():

@@ -22,7 +22,7 @@ TESTS: dict[str, list[str]] = {
     "benchmarks/core/job.py": CORE,
     "benchmarks/core/settings.py": CORE,
     "benchmarks/core/data.py": CORE,
-    "benchmarks/core/attribution.py": [*CORE, "tests/test_core.py"],
+    "benchmarks/core/attribution.py": CORE,
     "benchmarks/core/departures.py": CORE,
     "benchmarks/core/result.py": CORE,
     "benchmarks/core/task.py": CORE,
