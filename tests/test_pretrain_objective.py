@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -67,6 +68,37 @@ def test_a_volume_coefficient_of_zero_computes_the_term_and_no_term_does_not():
         losses, _, _ = gradients(step, [batch(3)], [1.0], values)
         assert (losses.volume.item() > 0) == seen
         assert losses.total.item() == pytest.approx(0.1 * losses.intra.item() + losses.inter.item(), rel=1e-6)
+
+
+def test_the_statistics_of_a_part_by_hand():
+    student, teacher = torch.tensor([[0.0, math.log(3)], [0.0, 0.0]]), torch.tensor([[1.0, 2.0], [3.0, 6.0]])
+    found = Objective(2, student_temp=0.5, centering=True, sinkhorn=True).statistics(student, teacher, 0.25, 0.5)
+    # Softmax of log 3 / 0.5 is 1 to 9; the mean with one half, and half of that.
+    torch.testing.assert_close(found.assignment, 0.5 * torch.tensor([(0.1 + 0.5) / 2, (0.9 + 0.5) / 2]))
+    torch.testing.assert_close(found.teacher_mean, 0.5 * torch.tensor([2.0, 4.0]))
+    torch.testing.assert_close(found.normaliser, (teacher / 0.25).exp().sum(0).log())
+    plain = Objective(2).statistics(student, teacher, 0.25, 1.0)
+    assert plain.teacher_mean is None
+    assert plain.normaliser is None
+
+
+def test_the_loss_by_hand():
+    tokens, modes = torch.tensor([[1.0, 0.0], [0.0, 2.0]]), torch.tensor([[3.0, 0.0], [1.0, 1.0]])
+    student, teacher = torch.tensor([[0.0, math.log(3)], [0.0, 0.0]]), torch.tensor([[0.0, 0.0], [0.0, math.log(3)]])
+    objective = Objective(2, student_temp=1.0, prior=torch.tensor([0.25, 0.75]))
+    losses, statistics = objective(tokens, modes, student, teacher, 1.0, (2.0, 3.0, 5.0))
+    intra = 2 - 2 * (1 + math.sqrt(0.5)) / 2
+    inter = -(0.5 * math.log(0.25) + 0.5 * math.log(0.75) + math.log(0.5)) / 2
+    share = (0.25 + 0.5) / 2, (0.75 + 0.5) / 2
+    volume = sum(p * math.log(p / q) for p, q in zip(share, (0.25, 0.75), strict=True))
+    assert [x.item() for x in losses[1:]] == pytest.approx([intra, inter, volume], rel=1e-5)
+    assert losses.total.item() == pytest.approx(2 * intra + 3 * inter + 5 * volume, rel=1e-5)
+    torch.testing.assert_close(statistics.assignment, torch.tensor(share))
+    assert not statistics.assignment.requires_grad
+    half, _ = objective(tokens, modes, student, teacher, 1.0, (2.0, 3.0, 0.0), 0.5)
+    assert half.total.item() == pytest.approx(0.5 * (2 * intra + 3 * inter), rel=1e-5)
+    assert not Objective(2, volume_term=False).couples_queries
+    assert Objective(2, volume_term=False, sinkhorn=True).couples_queries
 
 
 def test_the_centre_counts_from_the_next_step_on():
