@@ -5,6 +5,7 @@ import dataclasses
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Optional
 
 import pytest
 from results import result
@@ -34,6 +35,7 @@ class Settings:
     layers: tuple[int, ...] = option((3, 5), "to use")
     wide: bool = option(False, "or not")
     updates: int | None = option(None, "instead of epochs")
+    limit: Optional[float] = option(None, "of time")  # noqa: UP045 (people write it so too)
     workers: int = option(4, "that read", launch=True)
     inner: Inner = field(default_factory=Inner)
 
@@ -51,12 +53,13 @@ def test_flags_are_the_fields_with_a_text_and_say_the_defaults_of_both_scales(pa
         assert line in text
     assert "instead of epochs (default" not in text  # None is no default to speak of
     assert "--inner" not in text
-    words = ["--rate", "0.3", "--name", "b", "--layers", "1,2", "--wide", "true", "--updates", "9", "--workers", "2"]
+    words = ["--rate", "0.3", "--name", "b", "--layers", "1,2", "--wide", "true", "--updates", "9", "--limit", "2"]
+    words += ["--workers", "2"]
     told = of_settings.from_flags(parser.parse_args(words), Settings())
-    assert told == Settings(0.3, "b", (1, 2), True, 9, 2)
+    assert told == Settings(0.3, "b", (1, 2), True, 9, 2.0, 2)
     assert of_settings.from_flags(parser.parse_args([]), Settings(rate=0.2)) == Settings(rate=0.2)
     assert of_settings.from_flags(parser.parse_args(["--wide", "false"]), Settings(wide=True)) == Settings()
-    for words in (["--wide", "yes"], ["--name", "c"], ["--updates", "many"]):
+    for words in (["--wide", "yes"], ["--name", "c"], ["--updates", "many"], ["--limit", "long"]):
         with pytest.raises((argparse.ArgumentError, argparse.ArgumentTypeError)):
             parser.parse_args(words)
 
@@ -75,10 +78,11 @@ def test_settings_are_plain_data_and_back_and_launching_decides_nothing():
         ({"rate": True}, "rate is True: give float"),
         ({"rate": "1"}, "rate is '1': give float"),
         ({"updates": 1.5}, "updates is 1.5: give int or None"),
+        ({"limit": "long"}, "limit is 'long': give"),
         ({"layers": [1]}, "layers is \\[1\\]: give"),
         ({"wide": 1}, "wide is 1: give bool"),
         ({"name": "c"}, "--name is 'c': choose one of a, b"),
-        ({"side": 1}, "there is no setting side: choose from rate, name, layers, wide, updates, workers, inner"),
+        ({"side": 1}, "there is no setting side: choose from rate, name, layers, wide, updates, limit, workers, inner"),
     ],
 )
 def test_a_change_of_another_type_is_named(changes, line):
@@ -87,7 +91,7 @@ def test_a_change_of_another_type_is_named(changes, line):
 
 
 def test_a_whole_number_is_a_rate_and_none_is_no_number_of_updates():
-    assert of_settings.change(Settings(updates=3), {"rate": 1, "updates": None, "name": "b"}) == Settings(1, "b")
+    assert of_settings.change(Settings(updates=3), {"rate": 1, "updates": None, "limit": 3}) == Settings(1, limit=3)
     assert of_settings.change(own := Settings(), {}) is own
 
 

@@ -24,6 +24,8 @@ BINARY = {
     ("Add", "Sub"), ("Sub", "Add"), ("Mul", "Div"), ("Div", "Mul"), ("FloorDiv", "Mul"), ("Mod", "FloorDiv"),
     ("Pow", "Mul"), ("BitAnd", "BitOr"), ("BitOr", "BitAnd"), ("LShift", "RShift"), ("RShift", "LShift"),
 }  # fmt: skip
+#: Of comparisons not these: what they are asked of (None, types, texts, small numbers) is one object where it is equal.
+ALIKE = ("Is_Eq", "IsNot_NotEq", "Eq_Is", "NotEq_IsNot")
 FAMILIES = (
     "ReplaceComparisonOperator", "ReplaceTrueWithFalse", "ReplaceFalseWithTrue", "ReplaceAndWithOr",
     "ReplaceOrWithAnd", "AddNot", "NumberReplacer", "ReplaceBreakWithContinue", "ReplaceContinueWithBreak",
@@ -74,7 +76,7 @@ def chosen() -> Iterator[tuple[str, Operator]]:
         short = name.partition("/")[2]
         parts = short.split("_")
         binary = parts[0] == "ReplaceBinaryOperator" and (parts[1], parts[2]) in BINARY
-        if binary or short.startswith(FAMILIES):
+        if (binary or short.startswith(FAMILIES)) and not short.endswith(tuple(f"Operator_{pair}" for pair in ALIKE)):
             operator = get_operator(name)
             yield short, operator()
     yield "DropElement", DropElement()

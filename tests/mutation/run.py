@@ -1,17 +1,17 @@
 """How many mutants the tests kill: `make mutants` for all modules, `make mutants MODULES=pretrain/views.py` for some.
 
-Works in a copy of the repository, so that commands which a test starts run the mutant too. Each module's tests are run
-once as they are, to see which functions each of them calls. What does not depend on the module is imported once; each
-mutant gets a fork, in which the tests that call the changed function run, those first that killed most in least time.
-A mutant is killed when a test fails, or when the tests take ten times as long as before. Tests that do not call the
-function are not asked, nor those beyond ``--seconds``: the score can only be too low.
+Works in a copy of the repository, so that commands which a test starts run the mutant too. Each module's tests are
+collected and run once as they are, to see which functions each of them calls. A mutant of functions is put into the
+imported module, in a fork; one of constants, defaults or fields is imported anew (``swap.py``). Of the tests those that
+call the changed function run, first those that killed most in least time. A mutant is killed when a test fails, or when
+the tests take ten times as long as before. Tests that do not call the function are not asked, nor those beyond
+``--seconds``: the score can only be too low.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
-import contextlib
 import importlib
 import json
 import math
@@ -27,8 +27,8 @@ from pathlib import Path
 from typing import Any
 
 from modules import TESTS
-from trial import killer, together, watch
-from warm import dependents, name_of
+from swap import functions_of, name_of
+from trial import Trials, killer
 
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARIES = (
@@ -60,55 +60,111 @@ def asked(module: str, code: str, line: int, seen: dict[str, Any]) -> list[str]:
     return users or list(tests)
 
 
-def warm_up(module: str, modules: list[str]) -> None:
-    """Import what the tests import and ``module`` cannot be felt in."""
-    felt = dependents(Path(), name_of(Path(module)))
-    # mmcv gets its operators from this package, so nothing of OpenMMLab comes before it, or without it.
-    late = ("mmcv", "mmdet", "mmseg", "mmengine", "detectron2")
-    if "benchmarks.engines" not in felt and any(name.startswith(late) for name in modules):
-        modules = ["benchmarks.engines", *modules]
-    elif "benchmarks.engines" in felt:
-        modules = [name for name in modules if not name.startswith(late)]
-    for name in modules:
-        if name not in felt and name not in sys.modules and name.split(".")[0] not in sys.builtin_module_names:
-            with contextlib.suppress(Exception):
-                importlib.import_module(name)
+class Judge:
+    """The mutants of one module, and what became of them."""
 
+    def __init__(self, module: str, mutator: Path, sample: int, seed: int, seconds: float) -> None:
+        self.module, self.path, self.seconds = module, Path(module), seconds
+        listed = subprocess.run([mutator, ROOT / "tests/mutation/mutate.py", module], capture_output=True, check=True)
+        found = json.loads(listed.stdout)
+        self.code, self.total = self.path.read_text(encoding="utf-8"), len(found)
+        self.mutants = random.Random(f"{seed} {module}").sample(found, sample) if 0 < sample < self.total else found
+        self.kills: Counter[str] = Counter()
+        self.alive = 0
 
-def judge(module: str, seen: dict[str, Any], mutator: Path, sample: int, seed: int, seconds: float) -> None:
-    """Try the mutants of ``module``; ``seen`` is of its tests as they are. Prints those that live, and the score."""
-    path = Path(module)
-    listed = subprocess.run([mutator, ROOT / "tests/mutation/mutate.py", path], capture_output=True, check=True)
-    code, found = path.read_text(encoding="utf-8"), json.loads(listed.stdout)
-    warm_up(module, seen["modules"])
-    total = len(found)
-    if 0 < sample < total:
-        found = random.Random(f"{seed} {module}").sample(found, sample)
-    kills: Counter[str] = Counter()
-    alive = 0
-    for number, mutant in enumerate(found):
-        times = {name: seen["tests"][name]["seconds"] for name in asked(module, code, mutant["line"], seen)}
+    def names(self, mutant: dict[str, Any], seen: dict[str, Any]) -> tuple[list[str], float]:
+        """The tests to ask, in order, and the processor seconds that they take."""
+        times = {name: seen["tests"][name]["seconds"] for name in asked(self.module, self.code, mutant["line"], seen)}
         names, spent = [], 0.0
-        for name in sorted(times, key=lambda name: -(kills[name] + 0.5) / (times[name] + 0.05)):
-            spent += times[name]
-            if names and spent > seconds:
+        for name in sorted(times, key=lambda name: -(self.kills[name] + 0.5) / (times[name] + 0.05)):
+            if names and spent + times[name] > self.seconds:
                 break
+            spent += times[name]
             names.append(name)
-        path.write_text(mutant["code"], encoding="utf-8")
+        return names, spent
+
+    def write(self, code: str, number: int) -> None:
+        self.path.write_text(code, encoding="utf-8")
         # A date of its own: Python takes compiled code for current that has the source's size and second.
-        os.utime(path, (number, number))
-        by = killer(names, 15 + 10 * min(spent, seconds)) if names else None
-        kills[by or ""] += 1
+        os.utime(self.path, (number, number))
+
+    def note(self, mutant: dict[str, Any], by: str | None, asked: int) -> None:
+        self.kills[by or ""] += 1
         if by is None:
-            alive += 1
-            print(f"  {module}:{mutant['line']} {mutant['kind']} ({len(names)} tests)", flush=True)
-            print(f"    - {mutant['was']}\n    + {mutant['is']}", flush=True)
-    path.write_text(code, encoding="utf-8")
-    killed, tried = len(found) - alive, max(1, len(found))
-    low, high = wilson(killed, tried)
-    drawn = f" (drawn of {total}; 95 % interval {100 * low:.0f} to {100 * high:.0f} %)" if tried < total else ""
-    by_other = f"{kills['time']} of them by time, {kills['start']} at the start"
-    print(f"{module}: {killed} of {tried} killed = {100 * killed / tried:.1f} %{drawn}, {by_other}", flush=True)
+            self.alive += 1
+            print(f"  {self.module}:{mutant['line']} {mutant['kind']} ({asked} tests)", file=report)
+            print(f"    - {mutant['was']}\n    + {mutant['is']}", file=report, flush=True)
+
+    def in_place(self, trials: Trials, seen: dict[str, Any]) -> list[int]:
+        """Try the mutants of functions in what is imported here; the numbers of the others."""
+        here, left = importlib.import_module(name_of(self.path)), []
+        for number, mutant in enumerate(self.mutants):
+            swaps = functions_of(here, self.code, mutant["code"])
+            if not swaps or any([self.module, f.__code__.co_firstlineno] in seen["at_import"] for f, _ in swaps):
+                left.append(number)
+                continue
+
+            def change(swaps: list[Any] = swaps) -> None:
+                for function, code in swaps:
+                    function.__code__ = code
+                for kept in vars(here).values():
+                    getattr(kept, "cache_clear", int)()
+
+            names, spent = self.names(mutant, seen)
+            self.write(mutant["code"], number)
+            self.note(mutant, trials.killer(names, change, 15 + 10 * spent) if names else None, len(names))
+        self.write(self.code, len(self.mutants))
+        return left
+
+    def anew(self, left: list[int], seen: dict[str, Any]) -> None:
+        """Try the mutants of these numbers, each imported in a fork."""
+        for number in left:
+            names, spent = self.names(self.mutants[number], seen)
+            self.write(self.mutants[number]["code"], number)
+            self.note(self.mutants[number], killer(names, 30 + 10 * spent) if names else None, len(names))
+        self.write(self.code, len(self.mutants))
+
+    def score(self) -> str:
+        tried = max(1, len(self.mutants))
+        killed = len(self.mutants) - self.alive
+        low, high = wilson(killed, tried)
+        drawn = f" (drawn of {self.total}; 95 % interval {100 * low:.0f} to {100 * high:.0f} %)"
+        others = f"{self.kills['time']} of them by time, {self.kills['start']} at the start"
+        share = f"{killed} of {tried} killed = {100 * killed / tried:.1f} %"
+        return f"{self.module}: {share}{drawn if tried < self.total else ''}, {others}"
+
+
+#: Where the results go; the tests' own output goes nowhere.
+report = sys.stdout
+
+
+def judge(module: str, known: dict[tuple[str, ...], Any], folder: Path, options: list[Any]) -> None:
+    """Try a module's mutants and print those that live, and the score. ``known`` keeps what tests call."""
+    files, answer = TESTS[module], folder / "answer.json"
+    one = Judge(module, *options)
+    answer.unlink(missing_ok=True)
+    if (child := os.fork()) == 0:
+        try:
+            silent = os.open(os.devnull, os.O_RDWR)
+            os.dup2(silent, 1)
+
+            def work(trials: Trials) -> None:
+                seen = known.get(tuple(files)) or trials.watched()
+                left = one.in_place(trials, seen)
+                answer.write_text(json.dumps([seen, left, one.kills, one.alive]))
+
+            Trials(Path().resolve(), work).collect(files)
+        except BaseException:
+            traceback.print_exc()
+        os._exit(0)  # what lies above, such as the removal of the copy, is the parent's
+    os.waitpid(child, 0)
+    if not answer.exists():
+        print(f"{module}: not judged, its tests do not pass as they are", file=report, flush=True)
+        return
+    seen, left, kills, one.alive = json.loads(answer.read_text())
+    known[tuple(files)], one.kills = seen, Counter(kills)
+    one.anew(left, seen)
+    print(one.score(), file=report, flush=True)
 
 
 def main() -> None:
@@ -122,8 +178,10 @@ def main() -> None:
     unknown = sorted(set(arguments.modules) - set(TESTS))
     if unknown:
         parser.error(f"{' '.join(unknown)}: tests/mutation/modules.py does not say which tests are theirs")
-    mutator = arguments.mutator.absolute()
+    options = [arguments.mutator.absolute(), arguments.sample, arguments.seed, arguments.seconds]
     os.environ |= {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONHASHSEED": "0"}
+    global report
+    report = os.fdopen(os.dup(1), "w")
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder).resolve() / "copy"
         unwanted = shutil.ignore_patterns(".git", ".venv*", "runs", "data/coco", "__pycache__", ".*_cache", "build")
@@ -134,18 +192,9 @@ def main() -> None:
         sys.path[:] = [str(copy), *(each for each in sys.path if Path(each or ".").resolve() not in (here, ROOT))]
         for library in LIBRARIES:
             importlib.import_module(library)
-        known: dict[str, dict[str, Any]] = {}
+        known: dict[tuple[str, ...], Any] = {}
         for module in arguments.modules:
-            for file in TESTS[module]:
-                known[file] = known.get(file) or watch(file, copy)
-            seen = together([known[file] for file in TESTS[module]])
-            if (child := os.fork()) == 0:
-                try:
-                    judge(module, seen, mutator, arguments.sample, arguments.seed, arguments.seconds)
-                except BaseException:
-                    traceback.print_exc()
-                os._exit(0)  # what lies above, such as the removal of the copy, is the parent's
-            os.waitpid(child, 0)
+            judge(module, known, Path(folder), options)
 
 
 if __name__ == "__main__":

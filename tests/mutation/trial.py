@@ -78,8 +78,13 @@ class Watch:
         sys.settrace(self.trace)
         threading.settrace(self.trace)
 
+    def end(self) -> None:
+        sys.settrace(None)
+        threading.settrace(None)  # type: ignore[arg-type]
+
     def pytest_collection_finish(self) -> None:
         self.at_import, self.calls = self.calls, set()
+        self.end()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(self, fixturedef: Any) -> Any:
@@ -116,31 +121,70 @@ class Order:
             self.failed.append(report.nodeid)
 
 
-def watch(file: str, root: Path, limit: float = 1800) -> dict[str, Any]:
-    """Run a test file as it is: ``tests`` (name -> seconds and functions), functions ``at_import``, ``modules``."""
+class Trials:
+    """A pytest plugin: gives ``work`` the tests that pytest has collected, in place of running them.
 
-    def work() -> dict[str, Any]:
-        plugin = Watch(root)
-        plugin.begin()
-        code = int(pytest.main([*OPTIONS, file], plugins=[plugin]))
-        sys.settrace(None)
-        return {"code": code, "tests": plugin.tests, "at_import": sorted(plugin.at_import), "modules": [*sys.modules]}
+    Everything is imported then. What runs, runs in forks, which leave this process as it is.
+    """
 
-    found, _ = in_fork(work, limit)
-    if found is None or found["code"]:
-        raise SystemExit(f"these tests do not pass as it is: {file}")
-    return found
+    def __init__(self, root: Path, work: Callable[[Trials], None]) -> None:
+        self.watch, self.work = Watch(root), work
+        self.items: dict[str, Any] = {}
+        self.failed: list[str] = []
 
+    def collect(self, files: list[str]) -> None:
+        """Collect the tests of ``files`` and do the work."""
+        self.watch.begin()
+        pytest.main([*OPTIONS, "-s", *files], plugins=[self.watch, self])
 
-def together(seen: list[dict[str, Any]]) -> dict[str, Any]:
-    """What :func:`watch` gave for several files, as for one."""
-    tests = {name: test for each in seen for name, test in each["tests"].items()}
-    lists = {key: [one for each in seen for one in each[key]] for key in ("at_import", "modules")}
-    return {"tests": tests, **lists}
+    def pytest_runtestloop(self, session: Any) -> bool:
+        self.items = {item.nodeid: item for item in session.items}
+        self.work(self)
+        return True
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        if report.failed:
+            self.failed.append(report.nodeid)
+
+    def _run(self, names: list[str]) -> str:
+        """The first of the tests to fail, "" where none does."""
+        items = [self.items[name] for name in names]
+        for item, following in zip(items, [*items[1:], None], strict=True):
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            if self.failed:
+                return self.failed[0]
+        return ""
+
+    def watched(self) -> dict[str, Any]:
+        """All tests as they are: ``tests`` (name -> seconds and functions), and the functions called ``at_import``."""
+
+        def work() -> dict[str, Any]:
+            self.watch.begin()
+            failed = self._run([*self.items])
+            self.watch.end()
+            return {"failed": failed, "tests": self.watch.tests}
+
+        found, _ = in_fork(work, 1800)
+        if found is None or found["failed"] or not self.items:
+            raise SystemExit(f"the tests do not pass as they are: {found and found['failed']}")
+        return {"tests": found["tests"], "at_import": sorted(self.watch.at_import)}
+
+    def killer(self, names: list[str], change: Callable[[], None], limit: float) -> str | None:
+        """As :func:`killer`, in a fork that makes the ``change`` to what is imported here."""
+
+        def work() -> str:
+            change()
+            return self._run(names)
+
+        found, late = in_fork(work, limit)
+        return ("time" if late else "start") if found is None else found or None
 
 
 def killer(names: list[str], limit: float) -> str | None:
-    """The first of the tests to fail, "time" where they take too long, "start" where they cannot begin; else None."""
+    """The first of the tests to fail, "time" where they take too long, "start" where they cannot begin; else None.
+
+    In a fork of this process, which imports whatever is not imported here.
+    """
 
     def work() -> list[Any]:
         plugin = Order(names)
