@@ -1,8 +1,8 @@
 """``python -m pretrain.clusters RUN --images ROOT``: what a run's clusters are made of, in numbers and a picture.
 
 Reads one snapshot (the newest, or a file) and an ImageFolder tree, whose folders are the classes here: how many bits
-the teacher's clusters tell of a token's place and of its image's class, and a PNG of the clusters of some images with
-Eq. 4's attention of three queries beside them.
+the teacher's clusters tell of a token's place and of its image's class, and a PNG of the clusters of some images, with
+Eq. 4's attention of three queries and each token's similarity to all beside them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pretrain.build import make_networks
 from pretrain.config import config_from_dict
 from pretrain.data import normalise
 from pretrain.networks import Network
-from pretrain.pictures import QUERIES, query_attention
+from pretrain.pictures import QUERIES, aggregated_similarity, query_attention
 from pretrain.places import class_information, place_information, variance_shares
 from pretrain.snapshot import load_snapshot
 from pretrain.views import resized_crop
@@ -81,20 +81,24 @@ def measure(tokens: torch.Tensor, clusters: torch.Tensor, classes: torch.Tensor)
 def write_clusters(
     path: Path, images: np.ndarray, tokens: torch.Tensor, clusters: torch.Tensor, temperature: float
 ) -> None:
-    """A PNG with a row for each image: itself, its clusters in colours of their own, the attention of the queries."""
+    """A PNG with a row for each image: itself, its clusters in colours, the queries' attention, the ASS map."""
     side = round(tokens.shape[1] ** 0.5)
     colours = np.random.default_rng(0).uniform(0.1, 1.0, (int(clusters.max()) + 1, 3))
-    figure = Figure(figsize=(1.5 * (2 + len(QUERIES)), 1.5 * len(images)), layout="constrained")
-    axes = figure.subplots(len(images), 2 + len(QUERIES), squeeze=False)
+    titles = ("image", "clusters", *(f"attention of {number}" for number in range(1, len(QUERIES) + 1)), "ASS")
+    figure = Figure(figsize=(1.5 * len(titles), 1.5 * len(images) + 0.2), layout="constrained")
+    axes = figure.subplots(len(images), len(titles), squeeze=False)
     for row, image, features, found in zip(axes, images, tokens, clusters, strict=True):
         row[0].imshow(image)
         row[1].imshow(colours[found.view(side, side).numpy()])
-        for axis, (x, y) in zip(row[2:], QUERIES, strict=True):
-            attention = query_attention(features, int(y * side) * side + int(x * side), temperature)
-            axis.imshow(attention.view(side, side).numpy())
-            axis.plot(x * side - 0.5, y * side - 0.5, "o", color="lime", markeredgecolor="black", markersize=4)
+        for axis, place in zip(row[2:], QUERIES, strict=False):
+            x, y = (int(share * side) for share in place)
+            axis.imshow(query_attention(features, y * side + x, temperature).view(side, side).numpy())
+            axis.plot(x, y, "o", color="lime", markeredgecolor="black", markersize=4)
+        row[-1].imshow(aggregated_similarity(features).view(side, side).numpy(), cmap="inferno")
         for axis in row:
             axis.set_axis_off()
+    for axis, title in zip(axes[0], titles, strict=True):
+        axis.set_title(title, fontsize=8)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=70, format="png")
 
