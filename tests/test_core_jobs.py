@@ -117,8 +117,11 @@ def test_a_job_for_every_entry_and_seed_and_none_twice(model, tmp_path):
 
 def test_what_makes_another_job_and_what_does_not(model, tmp_path):
     def hash_of(*arguments, **options):
-        return planned(model, tmp_path, *arguments, **options)[0].hash
+        (job,) = planned(model, tmp_path, *arguments, **options)
+        studies.add(job.study)
+        return job.hash
 
+    studies = set()
     one = hash_of()
     assert hash_of(settings=Settings(side_by_side=9)) == one
     assert hash_of(device="cpu", gpus=2, launcher="torchrun") == one
@@ -126,6 +129,9 @@ def test_what_makes_another_job_and_what_does_not(model, tmp_path):
     assert hash_of(Version2()) != one
     (tmp_path / "fingerprint").write_text("other data")
     assert hash_of() != one
+    assert len(studies) == 4
+    assert hash_of(seeds=(1,)) != hash_of()
+    assert len(studies) == 4  # seeds are of one study
 
 
 def test_two_entries_of_the_same_job_are_refused_and_one_of_another_setting_is_opened_anew(model, tmp_path):
@@ -345,6 +351,20 @@ def test_a_job_is_begun_and_ended_on_as_many_devices(model, tmp_path):
     with pytest.raises(InputError, match="was begun on 2 devices: go on with as many, or remove it"):
         job.write(out)
     assert read_job(out / job.label / JOB_FILE).devices == 2
+    (other,) = planned(model, tmp_path, settings=Settings(2))
+    (out / other.label / "deep").mkdir(parents=True)
+    other.write(out)
+    with pytest.raises(InputError, match="was begun on 1 devices"):
+        planned(model, tmp_path, settings=Settings(2), gpus=2, launcher="torchrun")[0].write(out)
+
+
+@pytest.mark.parametrize("content", ["0" * 64, "f" * 64])
+def test_weights_that_are_others_since_are_not_judged(model, tmp_path, monkeypatch, content):
+    (job,) = planned(model, tmp_path)
+    assert job.model().sha256 == model.sha256
+    monkeypatch.setattr("benchmarks.files.sha256_of", lambda path: content)
+    with pytest.raises(InputError, match="has changed since the job was planned"):
+        job.model()
 
 
 @pytest.mark.parametrize("content", [[], {"details": []}, {"task": "cheap", "details": [], "command": []}])

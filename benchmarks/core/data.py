@@ -37,7 +37,9 @@ class Fingerprint:
     @property
     def identity(self) -> dict[str, Any]:
         """What decides: everything but the name."""
-        return {key: value for key, value in asdict(self).items() if key != "name"}
+        decides = asdict(self)
+        del decides["name"]
+        return decides
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON data."""

@@ -6,6 +6,7 @@ it is imported (constants, defaults, fields, decorators) cannot be changed so.
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
@@ -62,7 +63,8 @@ def _function(module: ModuleType, name: str) -> FunctionType | None:
 
 def functions_of(module: ModuleType, old: str, new: str) -> list[tuple[FunctionType, CodeType]] | None:
     """Each function that ``new`` changes, with its other code; None where the module must be imported anew."""
-    names = changed(*(compile(text, module.__file__ or "", "exec") for text in (old, new)))
+    with warnings.catch_warnings(action="ignore"):  # mutants look odd
+        names = changed(*(compile(text, module.__file__ or "", "exec") for text in (old, new)))
     if not names:
         return None
     found = [(_function(module, name), code) for name, code in names.items()]
