@@ -113,6 +113,10 @@ def test_a_job_for_every_entry_and_seed_and_none_twice(model, tmp_path):
     assert len(one.hash) == len(one.study) == 10
     assert one.checkpoint == str(model.checkpoint.resolve())
     assert Path(one.data_root) == tmp_path.resolve()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        one.seed = 1
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Launch().gpus = 2
 
 
 def test_what_makes_another_job_and_what_does_not(model, tmp_path):

@@ -16,7 +16,11 @@ TESTS: dict[str, list[str]] = {
     "pretrain/step.py": [*OBJECTIVE, "tests/test_pretrain_control.py", "tests/test_pretrain_places.py"],
     "benchmarks/knn/vote.py": ["tests/test_knn.py"],
     "benchmarks/knn/geometry.py": ["tests/test_knn.py"],
-    "benchmarks/uavdt/scoring.py": ["tests/test_uavdt_scoring.py", "tests/test_visdrone_scoring.py"],
+    "benchmarks/uavdt/scoring.py": [
+        "tests/test_uavdt_rules.py",
+        "tests/test_uavdt_scoring.py",
+        "tests/test_visdrone_scoring.py",
+    ],
     "benchmarks/davis/propagation.py": ["tests/test_davis_propagation.py", "tests/test_davis_protocols.py"],
     "benchmarks/davis/scoring.py": ["tests/test_davis_rules.py", "tests/test_davis.py"],
     "benchmarks/core/job.py": CORE,
