@@ -3,8 +3,8 @@
     python mutate.py FILE > MUTANTS.json
 
 Prints ``[{"line", "was", "is", "kind", "code"}]``, each with the whole changed source. Left out are changes of
-annotations and docstrings, after which the program is the same, and of ``zip``'s ``strict`` and a dataclass's ``frozen``,
-which are assertions.
+annotations and docstrings, after which the program is the same, and of ``zip``'s ``strict`` and a dataclass's
+``frozen``, which are assertions.
 """
 
 from __future__ import annotations
