@@ -1,6 +1,7 @@
 """Jobs in this process: what is planned, what is done and found again, what has changed in between."""
 
 import dataclasses
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -11,7 +12,7 @@ from cheap_task import Cheap, Settings
 from benchmarks.claim import LOCK, held
 from benchmarks.controls import write_random_control
 from benchmarks.core import runner
-from benchmarks.core.job import JOB_FILE, begun, read_job, recorded
+from benchmarks.core.job import JOB_FILE, begun, digest, read_job, recorded
 from benchmarks.core.model import load_model
 from benchmarks.core.result import read_results
 from benchmarks.core.runner import Entry, Request, chosen, evaluate, expand, listing, run_missing, work
@@ -136,6 +137,11 @@ def test_what_makes_another_job_and_what_does_not(model, tmp_path):
     assert len(studies) == 4
     assert hash_of(seeds=(1,)) != hash_of()
     assert len(studies) == 4  # seeds are of one study
+
+
+def test_an_identity_is_the_same_in_any_order():
+    digits = hashlib.sha256(b'{"a": 2, "b": [1]}').hexdigest()
+    assert digest({"b": [1], "a": 2}) == digest({"a": 2, "b": [1]}) == digits
 
 
 def test_two_entries_of_the_same_job_are_refused_and_one_of_another_setting_is_opened_anew(model, tmp_path):

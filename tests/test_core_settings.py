@@ -145,6 +145,12 @@ def test_nobody_is_held_against_a_row_by_resemblance():
     assert Attribution.of_card(load_model(POSITIVE_CONTROL).card) == Attribution()
 
 
+def test_another_method_or_none_is_never_a_rows():
+    for source in ("file", "user"):
+        assert not Attribution("MAE", 300, "IN-1k", source).is_of("DINO", 300, "IN-1k")
+        assert not Attribution("", 300, "IN-1k", source).is_of("", 300, "IN-1k")
+
+
 def test_the_users_word_needs_a_method():
     assert Attribution.said(None, None, None) is None
     assert Attribution.said("MAE", 1, None) == Attribution("MAE", 1, "", "user")
