@@ -5,6 +5,7 @@ import dataclasses
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Optional
 
 import pytest
@@ -149,6 +150,13 @@ def test_another_method_or_none_is_never_a_rows():
     for source in ("file", "user"):
         assert not Attribution("MAE", 300, "IN-1k", source).is_of("DINO", 300, "IN-1k")
         assert not Attribution("", 300, "IN-1k", source).is_of("", 300, "IN-1k")
+
+
+@pytest.mark.parametrize("who", ["file", "table", "layout", "inferred", ""])
+def test_a_card_attributes_where_file_or_list_say_so(who):
+    card = SimpleNamespace(method="DINO", epochs=300, data="IN-1k", provenance={"method": who} if who else {})
+    known = Attribution("DINO", 300, "IN-1k", who)
+    assert Attribution.of_card(card) == (known if who in ("file", "table") else Attribution())
 
 
 def test_the_users_word_needs_a_method():
