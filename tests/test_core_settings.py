@@ -107,8 +107,10 @@ def test_what_a_run_was_told_and_its_protocol_is_not():
     assert told() == ()
     protocol = {**usual["protocol"], "radius": 99}
     assert told(protocol=protocol) == ("protocol.radius 99",)
-    younger = {name: value for name, value in usual.items() if name != "frames"}
-    assert departures(result("davis", {}, scale="mini", task="davis", settings=younger)) == ()
+    for name in usual:  # a field that is younger than the record says nothing, and hides no other
+        older = {other: value for other, value in {**usual, "protocol": protocol}.items() if other != name}
+        found = departures(result("davis", {}, scale="mini", task="davis", settings=older))
+        assert found == (() if name == "protocol" else ("protocol.radius 99",)), name
     assert departures(result("davis", {}, scale="mini", task="davis", settings={})) == ()
     assert departures(result("davis", {}, scale="mini", task="nobody's", settings={"frames": 3})) == ()
     coco = task_named("coco-mask-rcnn")

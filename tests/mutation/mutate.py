@@ -122,7 +122,8 @@ def mutants(code: str) -> Iterator[dict]:
             now = changed.splitlines()
             begin = next((n for n, (old, new) in enumerate(zip(lines, now, strict=False)) if old != new), len(now))
             back = zip(reversed(lines[begin:]), reversed(now[begin:]), strict=False)
-            end = next((n for n, (old, new) in enumerate(back) if old != new), 0)
+            most = min(len(lines), len(now)) - begin
+            end = next((n for n, (old, new) in enumerate(back) if old != new), most)
             was, now = (" ".join(map(str.strip, each[begin : len(each) - end])) for each in (lines, now))
             yield {"line": begin + 1, "was": was, "is": now, "kind": kind, "code": changed}
 
