@@ -177,6 +177,7 @@ def test_a_file_is_called_as_seen_from_its_data_set():
     assert name("/data/coco2/val/1.jpg") == "1.jpg"
     assert name("val/1.jpg") == "1.jpg"
     assert namer(Path())("val/1.jpg") == "val/1.jpg"
+    assert namer(Path())("/val/1.jpg") == "1.jpg"
 
 
 def test_what_was_read_is_kept_until_the_file_is_another(tmp_path, monkeypatch):
@@ -214,6 +215,43 @@ def test_what_was_read_is_kept_until_the_file_is_another(tmp_path, monkeypatch):
     unwritable.unlink()
     unwritable.mkdir()
     assert kept() == "4321"  # a place that cannot be written costs time alone
+
+
+def test_of_many_files_those_that_changed_are_read_and_the_refused_are_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("FLSL_CACHE", str(tmp_path / "cache"))
+    files = [tmp_path / name for name in ("b", "a", "bad", "c")]
+    for file in files:
+        file.write_text(file.name)
+    read, problems = [], []
+
+    def about(path):
+        read.append(path.name)
+        if path.name == "bad":
+            raise InputError("bad is broken")
+        return path.read_text()
+
+    def all_of():
+        facts = KeptFacts(tmp_path, "words")
+        found = facts.of_all(files, about, problems, "files")
+        facts.save()
+        return [(path.name, value) for path, value in found.items()]
+
+    assert all_of() == [("b", "b"), ("a", "a"), ("c", "c")]
+    (written,) = (tmp_path / "cache" / "words").iterdir()
+    assert (sorted(read), problems) == (["a", "b", "bad", "c"], ["bad is broken"])
+    files[1].write_text("other")
+    read.clear()
+    assert all_of() == [("b", "b"), ("a", "other"), ("c", "c")]
+    assert sorted(read) == ["a", "bad"]  # what was refused is asked again
+    assert problems == ["bad is broken"] * 2
+    del files[2]
+    before = written.stat()
+    assert len(all_of()) == 3
+    assert written.stat().st_ino == before.st_ino  # nothing new, nothing written
+    facts = KeptFacts(tmp_path, "words")
+    assert [facts.of(files[0], lambda path: len(read), given) for given in ("x", "y", "x")] == [2, 2, 2]
+    assert facts.of(files[0], lambda path: "not asked", "y") == 2
+    assert facts.of(files[0], about) == "b"  # what it depends on beside the file is a place of its own
 
 
 def test_where_what_can_be_computed_again_is_kept(monkeypatch):

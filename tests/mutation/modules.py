@@ -3,7 +3,7 @@
 VIEWS = ["tests/test_pretrain_views.py", "tests/test_chance.py"]
 OBJECTIVE = ["tests/test_pretrain_objective.py", "tests/test_pretrain_step.py", "tests/test_pretrain_replay.py"]
 ENGINES = ["tests/test_mmdet_backbone.py", "tests/test_vitdet.py"]
-CORE = ["tests/test_core_jobs.py", "tests/test_core_settings.py", "tests/test_records.py"]
+CORE = ["tests/test_core_jobs.py", "tests/test_core_work.py", "tests/test_core_settings.py", "tests/test_records.py"]
 
 TESTS: dict[str, list[str]] = {
     "pretrain/schedules.py": ["tests/test_schedules.py"],
