@@ -1,5 +1,6 @@
 """ImageNet as people have it: links, layouts, strays, turned pictures; what the check passes is what runs."""
 
+import json
 import shutil
 import unicodedata
 from pathlib import Path
@@ -14,6 +15,7 @@ from benchmarks.checkpoints.card import Architecture
 from benchmarks.controls import write_random_control
 from benchmarks.core.model import load_model
 from benchmarks.errors import InputError
+from benchmarks.knn import dataset, index
 from benchmarks.knn.dataset import find_root, pair, read_split
 from benchmarks.knn.run import evaluate, open_image
 from benchmarks.knn.task import Knn, open_imagenet
@@ -232,3 +234,46 @@ def test_the_index_of_boxes_is_the_same_through_links(imagenet, tmp_path):
         Path(image.path).relative_to(root) for image in after.images
     ]
     assert read_split(root, "train", cache=tmp_path / "index") == after
+
+
+def drop_image(root):
+    first(root, "train/n00000001/*").unlink()
+
+
+def drop_box(root):
+    first(root, "Annotations/CLS-LOC/train/**/*.xml").unlink()
+
+
+def rename_image(root):
+    path = first(root, "train/n00000001/*")
+    path.rename(path.with_name(f"other{path.suffix}"))
+
+
+def add_class(root):
+    shutil.copytree(root / "train/n00000001", root / "train/n00000077")
+
+
+def rewrite_box(root):
+    path = first(root, "Annotations/CLS-LOC/train/**/*.xml")
+    path.write_text(path.read_text().replace("<xmin>", "<xmin> "))
+
+
+@pytest.mark.parametrize("change", [drop_image, drop_box, rename_image, add_class, rewrite_box])
+def test_a_kept_list_is_the_data_of_now(imagenet, tmp_path, monkeypatch, change):
+    monkeypatch.setattr(index, "SETTLED", -(10**12))  # as if the data had been there for long
+    before = read_split(imagenet, "train", cache=tmp_path)
+    with monkeypatch.context() as second:
+        for costly in ("list_images", "list_files", "read_boxes"):
+            second.setattr(dataset, costly, lambda *_, **__: pytest.fail("done again, though nothing changed"))
+        assert read_split(imagenet, "train", cache=tmp_path) == before
+    change(imagenet)
+    after = read_split(imagenet, "train", cache=tmp_path)
+    assert after == read_split(imagenet, "train")
+    assert after.fingerprint != before.fingerprint
+
+
+def test_a_folder_that_changed_just_now_is_listed_again(imagenet, tmp_path):
+    """Of two changes within a tick of a file system's clock nobody sees the second."""
+    read_split(imagenet, "train", cache=tmp_path)
+    (kept,) = tmp_path.glob("boxes-train-*.json")
+    assert json.loads(kept.read_text())["folders"] is None

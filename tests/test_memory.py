@@ -52,8 +52,8 @@ def detection_samples(side, images, masks):
 
     samples = []
     for _ in range(images):
-        corners = torch.rand(OBJECTS, 2) * (side - 90)
-        boxes = torch.cat([corners, corners + 20 + torch.rand(OBJECTS, 2) * 70], 1)
+        corners = torch.rand(OBJECTS, 2) * (side - 70)
+        boxes = torch.cat([corners, corners + 20 + torch.rand(OBJECTS, 2) * 50], 1)
         sample = DetDataSample(metainfo=dict.fromkeys(("img_shape", "pad_shape", "batch_input_shape"), (side, side)))
         sample.gt_instances = InstanceData(bboxes=boxes, labels=torch.zeros(OBJECTS, dtype=torch.long))
         if masks:
@@ -127,7 +127,7 @@ def test_training_takes_what_was_predicted(tmp_path, case):
     more = {"frozen": False, "checkpointing": False, **more}
     accumulated = more.pop("accumulated", False)
     found, changes = experiment(tmp_path, config, **more)
-    scope, side, images = config.partition("/")[0], 256, 2
+    scope, side, images = config.partition("/")[0], 192, 2
     told = Pass(images, (side, side), "fp32", accumulated, objects=OBJECTS)
     predicted = (detector_peak if scope == "mmdet" else segmenter_peak)(found, changes, told)
     torch.manual_seed(0)

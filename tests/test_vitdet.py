@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from benchmarks import shapes
+from benchmarks.backbones.global_blocks import global_blocks
 from benchmarks.backbones.simple_pyramid import SimplePyramid
 from benchmarks.backbones.vit import HouseViT
-from benchmarks.backbones.windowed import Grid, WindowedAttention, WindowedViT, global_blocks, relative_rows
+from benchmarks.backbones.windowed import Grid, WindowedAttention, WindowedViT, relative_rows
 from benchmarks.checkpoints.card import SIZE_RESIZE, Architecture
 from benchmarks.checkpoints.folding import fold_layer_scale
 from benchmarks.coco.dataset import open_coco

@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks.core.data import KeptFacts
 from benchmarks.errors import InputError
 from benchmarks.files import require_folder
-from benchmarks.images import image_size, orientation, read_all, read_labels
+from benchmarks.images import image_size, orientation, read_labels
 from benchmarks.listing import by_stem, list_images
 
 #: Split -> what its folders may be called.
@@ -96,8 +96,8 @@ def examine(data: Ade20kRoot) -> tuple[list[str], list[str]]:
     labels_kept, sizes_kept = KeptFacts(data.path, "labels-1"), KeptFacts(data.path, "sizes-1")
     for split, pairs in data.pairs.items():
         partner = {labels: image for image, labels in pairs.values()}
-        looks = read_all(partner, lambda path: labels_kept.of(path, _look), problems, f"{split} labels")
-        sizes = read_all(partner.values(), lambda path: sizes_kept.of(path, image_size), problems, f"{split} images")
+        looks = labels_kept.of_all(partner, _look, problems, f"{split} labels")
+        sizes = sizes_kept.of_all(partner.values(), image_size, problems, f"{split} images")
         for file, (shape, found, turned) in looks.items():
             image, labels = partner[file], np.array(found, np.int64)
             size = sizes.get(image, shape)

@@ -65,7 +65,7 @@ class Ade20k(Task[Options, Ade20kRoot]):
 
     def plan(self, model: Model, data: Ade20kRoot, settings: Options, scale: str, launch: Launch) -> Plan:
         """The recipe's config, resolved."""
-        engine.require_mmseg()
+        engine.require_installed("mmseg", "mmcv")
         share(settings.batch, settings.per_device, launch.devices)
         self.suit(model, settings, scale)
         config = config_file(scale, settings.recipe)

@@ -10,21 +10,13 @@ from timm.layers import Attention
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from benchmarks.backbones.global_blocks import global_blocks
 from benchmarks.backbones.rotary import rotate
 from benchmarks.backbones.vit import HouseViT
 from benchmarks.checkpoints.card import Architecture, ResizeRule
 from benchmarks.errors import InputError
 
 WINDOW = 14
-#: ViTDet's rule for any depth: the last block of every quarter sees the whole image. Depth 12: 2, 5, 8, 11.
-QUARTERS = 4
-
-
-def global_blocks(depth: int) -> tuple[int, ...]:
-    """Blocks without windows, counted from 0."""
-    if depth < QUARTERS:
-        raise InputError(f"a ViT of {depth} blocks has no {QUARTERS} for global attention: name them in the config")
-    return tuple((quarter + 1) * depth // QUARTERS - 1 for quarter in range(QUARTERS))
 
 
 def windows(x: torch.Tensor, side: int) -> torch.Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,4 +40,5 @@ def choose(name: str) -> Engine:
     from benchmarks.coco.run import run
     from benchmarks.engines import mmdet as engine
 
-    return Engine(name, run, engine.read_config, engine.require_mmdet, engine.device_name)
+    installed = partial(engine.require_installed, "mmdet", "mmcv")
+    return Engine(name, run, engine.read_config, installed, engine.device_name)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.backbones.windowed import global_blocks
+from benchmarks.backbones.global_blocks import global_blocks
 from benchmarks.checkpoints.card import Architecture, Card
 from benchmarks.engines.adaptation import Adaptation, keeps_prefix
 

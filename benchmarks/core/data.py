@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.files import sha256_of, write_text
+from benchmarks.images import read_all
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,15 @@ def namer(root: Path) -> Callable[[str], str]:
     return name
 
 
+def _mark(path: str | os.PathLike[str]) -> list[int]:
+    """By what a file is known again; empty where there is none, for its reader has the words for that."""
+    try:
+        about = os.stat(path)
+    except OSError:
+        return []
+    return [about.st_size, about.st_mtime_ns, about.st_ino]
+
+
 class KeptFacts:
     """What was read of the files below one folder, kept between commands by their size and time of change.
 
@@ -100,17 +110,34 @@ class KeptFacts:
             found = json.loads(self.path.read_text(encoding="utf-8"))
             self.known = found if isinstance(found, dict) else {}
 
-    def of(self, path: str | os.PathLike[str], read: Callable[[Path], Any]) -> Any:
-        """What ``read`` says of the file; read again only where its size or time is another."""
-        name, about = os.fspath(path), os.stat(path)
-        mark = [about.st_size, about.st_mtime_ns, about.st_ino]
-        entry = self.known.get(name)
-        if isinstance(entry, list) and len(entry) == 4 and entry[:3] == mark:
+    def of(self, path: str | os.PathLike[str], read: Callable[[Path], Any], given: str = "") -> Any:
+        """What ``read`` says of the file; read again only where its size or time is another.
+
+        ``given`` is what the answer depends on beside the file, as text.
+        """
+        mark, name = _mark(path), f"{os.fspath(path)}{given}"
+        entry = self._entry(name, mark)
+        if entry is not None:
             return entry[3]
         value = read(Path(path))
         self.known[name] = [*mark, value]
         self.changed = True
         return value
+
+    def of_all(
+        self, paths: Iterable[Path], read: Callable[[Path], Any], problems: list[str], what: str
+    ) -> dict[Path, Any]:
+        """:meth:`of` every file, in their order; those to be read on all cores, by :func:`read_all`."""
+        paths = list(paths)
+        entries = {path: self._entry(os.fspath(path), _mark(path)) for path in paths}
+        unread = [path for path, entry in entries.items() if entry is None]
+        fresh = read_all(unread, lambda path: self.of(path, read), problems, what) if unread else {}
+        kept = {path: entry[3] for path, entry in entries.items() if entry is not None}
+        return {path: (kept if path in kept else fresh)[path] for path in paths if path in kept or path in fresh}
+
+    def _entry(self, name: str, mark: list[int]) -> list[Any] | None:
+        entry = self.known.get(name)
+        return entry if isinstance(entry, list) and len(entry) == 4 and entry[:3] == mark else None
 
     def save(self) -> None:
         """Keep what is new. A place that cannot be written costs time, not the result."""

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from benchmarks.backbones.loading import load_backbone
+from benchmarks import backbones
 from benchmarks.checkpoints.canonical import read_canonical
 from benchmarks.checkpoints.card import IMAGENET_MEAN, IMAGENET_STD, SIZE_RESIZE, Card, ModuleArchitecture
 from benchmarks.checkpoints.convert import canonical
@@ -70,7 +70,7 @@ class Model:
     @cached_property
     def module(self) -> nn.Module:
         """The network in ``eval`` mode, its tensors proven to be the file's; ``patch_tokens`` gives its features."""
-        return self.live if self.live is not None else load_backbone(cast(Path, self.checkpoint))[0]
+        return self.live if self.live is not None else backbones.load_backbone(cast(Path, self.checkpoint))[0]
 
     @property
     def patch_size(self) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from benchmarks.backbones import load_backbone
+from benchmarks import backbones
 from benchmarks.davis.beside import Writer, read_ahead
 from benchmarks.davis.dataset import Video, find_root, open_video, read_first_mask, read_frame, sequence_names
 from benchmarks.davis.encoder import Encoder, backbone_encoder, in_bf16
@@ -172,7 +172,7 @@ def checkpoint_encoder(
 ) -> Encoder:
     """The encoder of a canonical checkpoint on ``device``; see :func:`benchmarks.davis.encoder.backbone_encoder`."""
     where = usable_device(str(device))
-    module, card = load_backbone(checkpoint)
+    module, card = backbones.load_backbone(checkpoint)
     encoder = backbone_encoder(module.to(where), card, layer)
     return encoder if precision == "fp32" else in_bf16(encoder, where)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.backbones import load_backbone
+from benchmarks import backbones
 from benchmarks.davis.encoder import backbone_encoder, in_bf16, layers_of
 from benchmarks.davis.protocol import PROTOCOLS
 from benchmarks.davis.run import evaluate
@@ -24,7 +24,7 @@ def protocol_spread(
 ) -> dict[str, dict[str, Any]]:
     """Protocol -> what :func:`benchmarks.davis.run.evaluate` gives; label maps in ``out/<protocol>``."""
     where = usable_device(device)
-    module, card = load_backbone(checkpoint)
+    module, card = backbones.load_backbone(checkpoint)
     encoder = backbone_encoder(module.to(where), card)
     return {
         name: evaluate(
@@ -50,7 +50,7 @@ def layer_study(
     Blocks below the last are encoded no further than they stand, each on its own.
     """
     where = usable_device(device)
-    module, card = load_backbone(checkpoint)
+    module, card = backbones.load_backbone(checkpoint)
     module = module.to(where)
     found = {}
     for layer in layers_of(card):

@@ -13,9 +13,10 @@ from detectron2.modeling.backbone.vit import get_vit_lr_decay_rate
 from torch.utils.checkpoint import checkpoint
 
 from benchmarks.backbones.fine_tuning import prepare, prepared_card, recompute, take_off
+from benchmarks.backbones.global_blocks import global_blocks
 from benchmarks.backbones.layer_decay import lr_factor
 from benchmarks.backbones.patches import nearest_stride, on_padded
-from benchmarks.backbones.windowed import WindowedViT, global_blocks
+from benchmarks.backbones.windowed import WindowedViT
 from benchmarks.checkpoints.card import Architecture, Card
 from benchmarks.checkpoints.targets import for_detectron2
 from benchmarks.engines.adaptation import Adaptation, keeps_prefix, vitdet_options

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from benchmarks.engines.mmengine_run import device_name, read_config, test, train
+from benchmarks.engines.mmengine_run import device_name, read_config, require_installed, test, train
 from benchmarks.errors import InputError
 
-__all__ = ["ade20k_classes", "ade20k_palette", "device_name", "read_config", "require_mmseg", "test", "train"]
+__all__ = [
+    "ade20k_classes",
+    "ade20k_palette",
+    "device_name",
+    "read_config",
+    "require_installed",
+    "require_mmseg",
+    "test",
+    "train",
+]
 
 
 def require_mmseg() -> None:

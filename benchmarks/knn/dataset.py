@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
 import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from xml.etree import ElementTree
 
 from tqdm import tqdm
 
 from benchmarks.errors import InputError
-from benchmarks.files import no_collection, require_folder, write_text
+from benchmarks.files import require_folder
 from benchmarks.images import image_size, orientation
-from benchmarks.listing import list_files, list_images, stem_of
+from benchmarks.knn.index import BoxedImage, Files, Index
+from benchmarks.listing import FolderMark, list_files, list_images, stem_of
 
 #: Where a split's images may be, below the root: as torchvision unpacks them, and as Kaggle and the devkit do.
 IMAGE_FOLDERS = ("{split}", "Data/CLS-LOC/{split}", "ILSVRC/Data/CLS-LOC/{split}")
@@ -31,20 +29,6 @@ BOX_FOLDERS = (
     "annotations/{split}",
     "bbox/{split}",
 )
-
-
-#: Raise it when the kept list changes its meaning.
-INDEX_VERSION = 3
-
-
-@dataclass(frozen=True)
-class BoxedImage:
-    """An image file and its boxes ``(xmin, ymin, xmax, ymax)`` in the pixels of one of ``size`` (width, height)."""
-
-    path: str  # text: over half a million images a Path each costs seconds and memory
-    size: tuple[int, int]
-    boxes: tuple[tuple[float, float, float, float], ...]
-    names: tuple[str, ...]  # the class (wnid) of each box
 
 
 @dataclass(frozen=True)
@@ -105,15 +89,6 @@ def read_boxes(path: Path) -> tuple[tuple[int, int], list[tuple[float, ...]], li
     return size, boxes, names
 
 
-def fingerprint(folder: Path, names: Iterable[str]) -> str:
-    """A SHA-256 over ``names`` of files in ``folder``, their sizes and modification times."""
-    digest, within = hashlib.sha256(), os.path.join(folder, "")
-    for name in names:
-        about = os.stat(within + name)
-        digest.update(f"{name} {about.st_size} {about.st_mtime_ns}\n".encode())
-    return digest.hexdigest()
-
-
 def pair(images: list[str], boxes: list[str]) -> dict[str, str]:
     """Image -> box file, both as names in their folders; images without one are left out.
 
@@ -122,6 +97,9 @@ def pair(images: list[str], boxes: list[str]) -> dict[str, str]:
     """
     own = {_without_suffix(name): name for name in boxes}
     keys = list(map(_without_suffix, images))
+    direct = {image: own[key] for image, key in zip(images, keys, strict=True) if key in own}
+    if len(set(direct.values())) == len(direct) == len(own):
+        return direct  # as in ILSVRC, where what follows would take seconds
     spare: dict[str, list[str]] = {}
     for key in own.keys() - set(keys):
         spare.setdefault(stem_of(own[key]), []).append(own[key])
@@ -174,11 +152,10 @@ def _turned(box: tuple[float, ...], width: int, height: int, orientation: int) -
     return left, top, right, bottom
 
 
-def _read_boxes_of(names: Iterable[str], pictures: Path, texts: Path, box_files: dict[str, str]) -> list[BoxedImage]:
+def _read_boxes_of(files: Iterable[tuple[str, str]], pictures: Path, texts: Path) -> list[BoxedImage]:
     images = []
-    for name in names:
-        box_file = box_files.get(name)
-        size, boxes, classes = read_boxes(texts / box_file) if box_file else ((0, 0), [], [])
+    for name, box_file in files:
+        size, boxes, classes = read_boxes(texts / box_file)
         if boxes:
             path = pictures / name
             if min(size) <= 0:
@@ -187,35 +164,15 @@ def _read_boxes_of(names: Iterable[str], pictures: Path, texts: Path, box_files:
     return images
 
 
-def _save_index(path: Path, pictures: Path, mark: str, images: list[BoxedImage]) -> None:
-    """Keep the list, a column each: as objects it would take four times as long to read."""
-    within = len(os.path.join(pictures, ""))
-    columns = {
-        "names": [image.path[within:] for image in images],
-        "sizes": [side for image in images for side in image.size],
-        "counts": [len(image.boxes) for image in images],
-        "corners": [corner for image in images for box in image.boxes for corner in box],
-        "classes": [name for image in images for name in image.names],
-    }
-    write_text(path, json.dumps({"version": INDEX_VERSION, "fingerprint": mark, **columns}))
-
-
-def _load_index(path: Path, pictures: Path, mark: str) -> list[BoxedImage] | None:
-    """The list kept at ``path``, or None where there is none for this fingerprint or it cannot be read."""
-    try:
-        with no_collection():
-            found = json.loads(path.read_text(encoding="utf-8"))
-            if (found["version"], found["fingerprint"]) != (INDEX_VERSION, mark):
-                return None
-            within = os.path.join(pictures, "")
-            sides, corners, classes = iter(found["sizes"]), iter(found["corners"]), iter(found["classes"])
-            sizes, boxes = zip(sides, sides, strict=True), zip(corners, corners, corners, corners, strict=True)
-            return [
-                BoxedImage(within + name, size, tuple(islice(boxes, count)), tuple(islice(classes, count)))
-                for name, size, count in zip(found["names"], sizes, found["counts"], strict=True)
-            ]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+def _list_split(pictures: Path, texts: Path, split: str) -> tuple[Files, list[FolderMark]]:
+    folders: list[FolderMark] = []
+    names, box_names = list_images(pictures, folders=folders), list_files(texts, {".xml"}, folders=folders)
+    if not names:
+        raise InputError(f"no images in {pictures}: unpack the {split} split there, one folder a class")
+    found = pair(names, box_names)
+    digest = hashlib.sha256("\n".join(names).encode()).hexdigest()
+    spare = sorted(set(box_names).difference(found.values()))
+    return Files(len(names), digest, list(found), list(found.values()), spare), folders
 
 
 def read_split(root: Path, split: str, progress: bool = False, cache: str | os.PathLike[str] | None = None) -> Split:
@@ -225,29 +182,28 @@ def read_split(root: Path, split: str, progress: bool = False, cache: str | os.P
     counted. Boxes are kept in the pixels of the size in the box file; where it gives none, they are taken to refer to
     the upright image file.
 
-    With a folder ``cache`` the list is kept there under its fingerprint, and read from there the next time: half a
-    million box files take minutes. A changed, added or removed file changes the fingerprint.
+    With a folder ``cache`` the list is kept there and read from there the next time (:mod:`benchmarks.knn.index`). A
+    changed, added or removed file changes the fingerprint, which is :meth:`Files.mark`.
     """
     pictures, texts = image_folder(root, split), box_folder(root, split)
-    names, box_names = list_images(pictures), list_files(texts, {".xml"})
-    if not names:
-        raise InputError(f"no images in {pictures}: unpack the {split} split there, one folder a class")
-    box_files = pair(names, box_names)
-    # Of pictures without a box file the name decides alone; to ask for the size of all would take as long as the rest.
-    marks = [fingerprint(texts, box_names), fingerprint(pictures, box_files), *names]
-    mark = hashlib.sha256("\n".join(marks).encode()).hexdigest()
-    kept = Path(cache) / f"boxes-{split}-{mark[:16]}.json" if cache else None
-    images = _load_index(kept, pictures, mark) if kept else None
+    where = hashlib.sha256(f"{pictures.resolve()} {texts.resolve()}".encode()).hexdigest()[:16]
+    index = Index(Path(cache) / f"boxes-{split}-{where}.json" if cache else None)
+    files, folders = index.files, index.kept.get("folders")
+    known = files is not None
+    if files is None:
+        files, folders = _list_split(pictures, texts, split)
+    mark = files.mark(pictures, texts)
+    images = index.images(pictures, mark)
     if images is None:
-        shown = tqdm(names, f"boxes of {split}", unit="image", disable=not progress)
-        images = _read_boxes_of(shown, pictures, texts, box_files)
-        if kept:
-            # A place that cannot be written costs time, not the result.
-            with contextlib.suppress(OSError):
-                _save_index(kept, pictures, mark, images)
+        known = False
+        pairs = zip(files.boxed, files.box_files, strict=True)
+        shown = tqdm(pairs, f"boxes of {split}", len(files.boxed), unit="image", disable=not progress)
+        images = _read_boxes_of(shown, pictures, texts)
+    if not known:
+        index.save(files, folders, pictures, mark, images)
     if not images:
-        raise InputError(f"none of the {len(names)} images in {pictures} has a box in {texts}: names must agree")
-    return Split(tuple(images), len(names) - len(images), mark)
+        raise InputError(f"none of the {files.images} images in {pictures} has a box in {texts}: names must agree")
+    return Split(tuple(images), files.images - len(images), mark)
 
 
 def remarks(splits: dict[str, Split]) -> list[str]:

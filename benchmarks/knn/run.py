@@ -15,7 +15,6 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset, default_collate
-from torchvision.transforms import v2
 from tqdm import tqdm
 
 from benchmarks.checkpoints.card import IMAGENET_MEAN, IMAGENET_STD, Card
@@ -52,6 +51,8 @@ def open_image(path: str | os.PathLike[str]) -> Image.Image:
 
 def crop(image: Image.Image) -> Image.Image:
     """What the network sees: ``Resize(256, bicubic)``, ``CenterCrop(224)``."""
+    from torchvision.transforms import v2  # here, for it takes seconds and a plan does without
+
     return v2.Compose([v2.Resize(RESIZE, v2.InterpolationMode.BICUBIC), v2.CenterCrop(CROP)])(image)
 
 
@@ -79,6 +80,8 @@ class BoxedImages(Dataset):
     """
 
     def __init__(self, entries: Sequence[BoxedImage], class_index: dict[str, int], card: Card, protocol: str) -> None:
+        from torchvision.transforms import v2
+
         self.entries, self.class_index, self.protocol = entries, class_index, protocol
         self.patch = card.architecture.patch_size
         mean, std = (IMAGENET_MEAN, IMAGENET_STD) if protocol == "official" else (card.mean, card.std)

@@ -14,8 +14,8 @@ from benchmarks.ade20k.dataset import Ade20kRoot
 from benchmarks.ade20k.intervals import interval
 from benchmarks.ade20k.run import data_changes as ade20k_changes
 from benchmarks.ade20k.scoring import count_folder, scores
+from benchmarks.backbones.global_blocks import global_blocks
 from benchmarks.backbones.pyramid import default_taps
-from benchmarks.backbones.windowed import global_blocks
 from benchmarks.checkpoints.canonical import write_canonical
 from benchmarks.checkpoints.card import Card
 from benchmarks.coco.dataset import OFFICIAL, CocoRoot

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from benchmarks.core.data import KeptFacts
 from benchmarks.errors import InputError
 from benchmarks.files import require_folder, write_text
 from benchmarks.images import image_size
@@ -58,8 +59,7 @@ class UavdtRoot:
 
     def text_files(self) -> list[Path]:
         """The files that say what is in the frames, of all its sequences."""
-        suffixes = ("_gt_whole", "_gt_ignore")
-        return [self.ground_truth / f"{name}{suffix}.txt" for name in (*self.train, *self.test) for suffix in suffixes]
+        return [file for name in (*self.train, *self.test) for file in truth_files(self.path, name)]
 
 
 def frame_name(sequence: str, number: int) -> str:
@@ -149,9 +149,9 @@ def write_coco(
 def count_frames(path: Path, sequence: str) -> int:
     """How many frames a sequence of the data set at ``path`` has; they must count from 1 without a gap."""
     folder = path / FRAMES / sequence
-    frames = [name for name in list_files(folder, {".jpg"}, deep=False) if name.startswith("img")]
+    frames = {name for name in list_files(folder, {".jpg"}, deep=False) if name.startswith("img")}
     for number in range(1, len(frames) + 1):
-        if Path(frame_name(sequence, number)).name not in frames:
+        if os.path.basename(frame_name(sequence, number)) not in frames:
             raise InputError(f"{path / frame_name(sequence, number)} is missing among {len(frames)} frames")
     if not frames:
         raise InputError(f"{folder} has no frames img000001.jpg, ...: unpack {FRAMES}.zip again")
@@ -175,18 +175,36 @@ def read_truth(
     :class:`InputError` for rows after its last frame, for unknown categories, and for boxes that leave the frames of
     ``size`` (height, width) by more than :data:`SLACK` pixels; what is not known is not compared.
     """
-    found = []
-    for suffix, columns in (("_gt_whole", TRUTH_COLUMNS), ("_gt_ignore", IGNORE_COLUMNS)):
-        file = path / GROUND_TRUTH / f"{sequence}{suffix}.txt"
-        rows = read_rows(file, columns, "ground truth file")
-        if length is not None:
-            refuse_beyond(file, rows, length)
-        if size is not None:
-            _refuse_outside(file, rows[:, BOX], size)
-        found.append(rows)
-    if not np.isin(found[0][:, CATEGORY], (1, 2, 3)).all():
-        raise InputError(f"{path / GROUND_TRUTH / sequence}_gt_whole.txt has categories other than 1, 2 and 3")
-    return found[0], found[1]
+    whole, ignored = truth_files(path, sequence)
+    return read_truth_file(whole, length, size), read_truth_file(ignored, length, size)
+
+
+def truth_files(path: Path, sequence: str) -> tuple[Path, Path]:
+    """The files of a sequence's objects and of its ignored regions."""
+    return path / GROUND_TRUTH / f"{sequence}_gt_whole.txt", path / GROUND_TRUTH / f"{sequence}_gt_ignore.txt"
+
+
+def read_truth_file(file: Path, length: int | None, size: tuple[int, ...] | None) -> np.ndarray:
+    """One of :func:`truth_files`, with the errors of :func:`read_truth`."""
+    objects = file.stem.endswith("_gt_whole")
+    rows = read_rows(file, TRUTH_COLUMNS if objects else IGNORE_COLUMNS, "ground truth file")
+    if length is not None:
+        refuse_beyond(file, rows, length)
+    if size is not None:
+        _refuse_outside(file, rows[:, BOX], size)
+    if objects and not np.isin(rows[:, CATEGORY], (1, 2, 3)).all():
+        raise InputError(f"{file} has categories other than 1, 2 and 3")
+    return rows
+
+
+def require_sound_truth(data: UavdtRoot) -> None:
+    """:class:`InputError` unless all ground truth suits its frames. What did not change is not read again."""
+    kept = KeptFacts(data.path, "uavdt-truth-1")
+    for name, length in (data.train | data.test).items():
+        size = image_size(data.frame(name, 1))
+        for file in truth_files(data.path, name):
+            kept.of(file, lambda file, n=length, s=size: len(read_truth_file(file, n, s)), f" {length} {size}")
+    kept.save()
 
 
 def outside(boxes: np.ndarray, size: tuple[int, ...]) -> np.ndarray:

@@ -10,10 +10,9 @@ from benchmarks import shapes
 from benchmarks.core.data import Fingerprint, fingerprint
 from benchmarks.core.model import Model
 from benchmarks.core.task import Outcome, Place
-from benchmarks.images import image_size
 from benchmarks.processes import is_first_process
 from benchmarks.uavdt.aerial import AerialDetection
-from benchmarks.uavdt.dataset import UavdtRoot, open_uavdt, read_truth
+from benchmarks.uavdt.dataset import UavdtRoot, open_uavdt, require_sound_truth
 from benchmarks.uavdt.evaluation import PROTOCOL, evaluate
 from benchmarks.uavdt.options import SCALES, Options
 from benchmarks.uavdt.pictures import attribute_panels, write_curves, write_frames
@@ -81,8 +80,7 @@ def open_sequences(data_root: str | os.PathLike[str], scale: str) -> UavdtRoot:
     if scale == "mini" and not any((Path(data_root) / name).is_dir() for name in ("uavdt", "UAV-benchmark-M")):
         shapes.write_uavdt(data_root)
     data = open_uavdt(data_root, whole=scale == "paper")
-    for name, length in (data.train | data.test).items():
-        read_truth(data.path, name, length, image_size(data.frame(name, 1)))
+    require_sound_truth(data)
     return data
 
 

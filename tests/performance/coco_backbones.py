@@ -22,8 +22,9 @@ import torch
 from timm.layers import set_fused_attn
 from torch import nn
 
+from benchmarks.backbones.global_blocks import global_blocks
 from benchmarks.backbones.vit import HouseViT
-from benchmarks.backbones.windowed import WindowedViT, global_blocks
+from benchmarks.backbones.windowed import WindowedViT
 from benchmarks.checkpoints.card import SIZE_RESIZE, Architecture
 
 SMALL = Architecture(384, 12, 6, 16, 224)

@@ -19,7 +19,7 @@ from benchmarks.checkpoints.card import DINO_RESIZE, Architecture, Card
 from benchmarks.controls import write_random_control
 from benchmarks.davis.encoder import backbone_encoder, in_bf16
 from benchmarks.davis.propagation import propagate_labels
-from benchmarks.davis.protocol import DINO
+from benchmarks.davis.protocol import DINO, Protocol
 from benchmarks.davis.run import propagate
 from device_parts.book import Row, Size
 from device_parts.turns import device, in_turns, ratio
@@ -79,6 +79,7 @@ def videos(size: Size) -> Iterator[Row]:
     """Whole sequences from JPEG to PNG, so many at once and in two precisions, each setting once after a warm-up."""
     where = device()
     count, length, height, width = (2, 3, 96, 160) if size.tiny else (8, 12, 480, 854)
+    protocol = Protocol(name="tiny", short_side=96) if size.tiny else DINO
     root = shapes.write_davis(size.folder, 0, count, length, height, width)
     for patch in (16, 8):
         checkpoint = size.folder / f"{patch}.safetensors"
@@ -88,7 +89,7 @@ def videos(size: Size) -> Iterator[Row]:
         maps = {}
         for precision, at_once in (("fp32", 1), ("fp32", 4), ("bf16", 1), ("bf16", 4)):
             used = encoder if precision == "fp32" else in_bf16(encoder, where)
-            options = {"device": str(where), "at_once": at_once, "progress": False}
+            options = {"protocol": protocol, "device": str(where), "at_once": at_once, "progress": False}
             propagate(used, root, None, frames=2, **options)
             start = time.perf_counter()
             propagate(used, root, size.folder / "out", **options)
