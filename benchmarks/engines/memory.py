@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from unittest import mock
@@ -67,6 +67,29 @@ class Pass:
     def what(self) -> str:
         """For people."""
         return f"{self.images} x {self.size[0]} x {self.size[1]} pixels in {self.precision}"
+
+
+def largest(config: Mapping[str, Any], images: int) -> tuple[int, int]:
+    """Height and width of the largest batch of ``images`` that a detector's training pipeline can make.
+
+    Pictures that stand and lie in one batch are padded to both of their longer sides.
+    """
+    scales = list(_scales(config["train_dataloader"]["dataset"]["pipeline"]))
+    step = config["model"]["data_preprocessor"]["pad_size_divisor"]
+    short, long = (-(-side // step) * step for side in (max(map(min, scales)), max(map(max, scales))))
+    return (short, long) if images == 1 else (long, long)
+
+
+def _scales(pipeline: Any) -> Iterator[tuple[int, int]]:
+    """Every size that a transform of a pipeline resizes to."""
+    if isinstance(pipeline, Mapping):
+        for name, value in pipeline.items():
+            found = [value] if name == "scale" else value if name == "scales" else ()
+            yield from map(tuple, found)
+            yield from _scales(value)
+    elif isinstance(pipeline, list | tuple):
+        for one in pipeline:
+            yield from _scales(one)
 
 
 class Alive(TorchDispatchMode):
@@ -201,7 +224,9 @@ def _peak(
     from mmengine.config import Config
     from mmengine.model import revert_sync_batchnorm
     from mmengine.registry import DefaultScope
+    from mmengine.utils import import_modules_from_strings
 
+    import_modules_from_strings(**config.get("custom_imports", {"imports": None}))
     whole = Config(copy.deepcopy(dict(config)))
     whole.merge_from_dict(dict(changes))
     models = importlib.import_module(f"{scope}.registry").MODELS
