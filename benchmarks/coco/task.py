@@ -23,7 +23,7 @@ from benchmarks.coco.settings import Settings, ViTDetSettings
 from benchmarks.core.data import Fingerprint, fingerprint
 from benchmarks.core.model import Model
 from benchmarks.core.task import Launch, Outcome, Place, Plan, Task
-from benchmarks.engines.adaptation import Adaptation, keeps_prefix, require_any_size
+from benchmarks.engines.adaptation import Adaptation, has_stages, keeps_prefix, require_any_size
 from benchmarks.engines.identity import resolved_config
 from benchmarks.engines.schedule import Schedule
 from benchmarks.errors import InputError
@@ -200,6 +200,15 @@ class CocoVitDet(Coco):
     def settings(self, scale: str) -> ViTDetSettings:
         """The recipe of the checkpoint's size, or the miniature's."""
         return ViTDetSettings(frozen=self.frozen)
+
+    def suit(self, model: Model, settings: Settings, scale: str) -> None:
+        """A plain ViT of the house, whose attention can be cut into windows."""
+        a = model.card.architecture
+        if not isinstance(a, Architecture):
+            of_stages = "a network of stages, and ViTDet makes its pyramid of one map"
+            why = of_stages if has_stages(a) else f"{a.name}, which timm's own class runs without windows"
+            raise InputError(f"{model.name} is {why}: coco-mask-rcnn takes it")
+        super().suit(model, settings, scale)
 
     def adapt(
         self, card: Card, settings: Settings, recipe: Mapping[str, Any], scale: str
