@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +15,7 @@ import torch
 
 from benchmarks.core.data import Fingerprint
 from benchmarks.core.settings import option
-from benchmarks.core.task import Outcome, Plan, Task
+from benchmarks.core.task import Outcome, Place, Plan, Task
 from benchmarks.errors import InputError
 from benchmarks.tables.paper import Column, Row, Table
 
@@ -68,6 +70,8 @@ class Cheap(Task):
             total = torch.tensor(float(torch.distributed.get_rank() + 1))
             torch.distributed.all_reduce(total)
             return Outcome({"score": total.item()}, {"devices": place.launch.devices})
+        if name.startswith("trains"):
+            train(place)
         steps = count(place.folder / "snapshot.json", 60 if name.startswith("long") else 1)
         return Outcome({"score": 40.0 + place.seed}, {"steps": steps})
 
@@ -89,6 +93,25 @@ def count(snapshot: Path, whole: int) -> list[int]:
         if stop:
             raise SystemExit(143)
     return state["began"]
+
+
+#: A pretraining of a job's: it takes the lock of its own folder, which is the job's, and notes that it has run.
+TRAINING = """
+import sys, time
+from pathlib import Path
+from pretrain.snapshot import SnapshotFolder
+out = Path(sys.argv[1])
+SnapshotFolder(out, 3).prepare(1)
+with open(out / "trained", "a") as log:
+    log.write("once\\n")
+time.sleep(1)
+"""
+
+
+def train(place: Place) -> None:
+    """Starts a process that works in the job's folder, as Tables 5 and 6 start ``python -m pretrain``."""
+    assert place.launch.claim is not None
+    subprocess.run([sys.executable, "-c", TRAINING, place.folder], check=True, **place.launch.claim.for_children())
 
 
 TASKS = (Cheap(),)

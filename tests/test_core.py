@@ -19,7 +19,6 @@ from benchmarks.checkpoints.card import DINO_RESIZE, SIZE_RESIZE
 from benchmarks.coco.task import Settings as CocoSettings
 from benchmarks.controls import POSITIVE_CONTROL, write_random_control
 from benchmarks.core import settings as of_settings
-from benchmarks.core.attribution import Attribution
 from benchmarks.core.command import _facts
 from benchmarks.core.job import read_job
 from benchmarks.core.model import load_model, name_of
@@ -296,19 +295,6 @@ def test_what_is_said_after_a_checkpoint():
     for wrong in ("x.pth,epochs=many", "x.pth,method="):
         with pytest.raises(InputError, match="give a"):
             _facts(wrong)
-
-
-def test_nobody_is_held_against_a_row_by_resemblance():
-    file, user = (Attribution("DINO", source=source) for source in ("file", "user"))
-    assert not Attribution().is_of("DINO", None, "")
-    assert file.is_of("dino", None, "")
-    assert not file.is_of("DINO", 300, "")
-    assert user.is_of("DINO", 300, "IN-1k")
-    assert not dataclasses.replace(user, epochs=100).is_of("DINO", 300, "")
-    assert not dataclasses.replace(file, epochs=300, data="shapes").is_of("DINO", 300, "IN-1k")
-    assert dataclasses.replace(file, epochs=300, data="ImageNet-1k").is_of("DINO", 300, "IN-1k")
-    assert not dataclasses.replace(file, epochs=300, data="ImageNet-21k").is_of("DINO", 300, "IN-1k")
-    assert Attribution.of_card(load_model(POSITIVE_CONTROL).card) == Attribution()
 
 
 # The command line.

@@ -18,7 +18,19 @@ from benchmarks.davis.pictures import write_animation, write_strip
 from benchmarks.davis.predictions import voc_palette, write_prediction
 from benchmarks.davis.propagation import propagate_video
 from benchmarks.davis.protocol import CRW, DINO, Protocol
-from benchmarks.davis.scoring import evaluate, score_video, statistics, summarise
+from benchmarks.davis.scoring import (
+    ObjectScores,
+    boundary_accuracy,
+    boundary_map,
+    boundary_radius,
+    disk,
+    evaluate,
+    object_scores,
+    region_similarity,
+    score_video,
+    statistics,
+    summarise,
+)
 from benchmarks.errors import InputError
 
 
@@ -162,6 +174,49 @@ def test_decay_is_the_first_quarter_less_the_last():
     assert statistics(np.array([1, 1, 0.5, 0.5, 0.5, 0.5, 0, 0]))[2] == pytest.approx((1 + 1 + 0.5) / 3 - 0.5 / 3)
     assert statistics(np.array([0.7])) == (0.7, 1.0, 0.0)
     assert np.isnan(statistics(np.linspace(0, 1, 300))[2])  # the official 8-bit bounds have wrapped
+
+
+def test_the_official_figures_by_hand():
+    scores = {
+        "a": [ObjectScores(np.array([1.0, 0.5, 0.6, 0.5]), np.array([0.8, 0.8, 0.4, 0.4]))],
+        "b": [ObjectScores(np.array([0.2] * 4), np.array([0.0] * 4)), ObjectScores(np.array([0.9] * 4), np.ones(4))],
+    }
+    found = summarise(scores)
+    # Of four frames the first quarter is the first two and the last the last two: the bounds are 1, 2, 3, 3, 4.
+    assert found.pop("per_object") == {
+        "a_1": {"J": pytest.approx(0.65), "F": pytest.approx(0.6)},
+        "b_1": {"J": pytest.approx(0.2), "F": 0.0},
+        "b_2": {"J": pytest.approx(0.9), "F": 1.0},
+    }
+    assert found == {
+        "J&F-Mean": pytest.approx((1.75 / 3 + 1.6 / 3) / 2),
+        "J-Mean": pytest.approx(1.75 / 3), "J-Recall": pytest.approx((0.5 + 0 + 1) / 3),
+        "J-Decay": pytest.approx((0.75 - 0.55) / 3),
+        "F-Mean": pytest.approx(1.6 / 3), "F-Recall": pytest.approx((0.5 + 0 + 1) / 3),
+        "F-Decay": pytest.approx((0.8 - 0.4) / 3),
+    }  # fmt: skip
+
+
+def test_regions_and_contours_by_hand():
+    truth, found = np.zeros((2, 6, 7), bool)
+    truth[1:4, 1:4] = True
+    found[2:5, 1:4] = True
+    assert region_similarity(truth, found) == 6 / 12
+    assert region_similarity(truth & False, found & False) == 1.0
+    assert region_similarity(truth, found & False) == 0.0
+    edge = np.zeros((6, 7), int)
+    edge[0, 0:4], edge[3, 0:4], edge[1:3, 0], edge[1:3, 3] = 1, 1, 1, 1
+    assert np.array_equal(boundary_map(truth), edge)
+    whole = np.ones((2, 3), bool)
+    whole[1, 2] = False  # the last corner never counts itself; its neighbours look at it
+    assert boundary_map(whole).tolist() == [[0, 1, 1], [0, 1, 0]]
+    assert disk(2).tolist() == [[0, 0, 1, 0, 0], [0, 1, 1, 1, 0], [1] * 5, [0, 1, 1, 1, 0], [0, 0, 1, 0, 0]]
+    assert [boundary_radius(*size) for size in ((480, 854), (480, 910), (3, 4), (1080, 1920))] == [8, 9, 1, 18]
+    # The contours of a square moved down by one, met exactly: rows 1 to 3 of both sides, a row of each has none.
+    assert boundary_accuracy(truth, found, 0) == pytest.approx(6 / 12)
+    assert boundary_accuracy(truth, found, 1) == 1.0
+    assert [boundary_accuracy(a, b) for a, b in ((truth, found & False), (truth & False, truth & False))] == [0.0, 1.0]
+    assert object_scores(truth, found) == (0.5, boundary_accuracy(truth, found, boundary_radius(6, 7)))
 
 
 def write_truth(root, count=5):

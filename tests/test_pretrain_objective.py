@@ -2,77 +2,18 @@
 
 import dataclasses
 import itertools
+import math
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from tiny_step import VALUES, batch, gradients, networks, take
 
-from pretrain.config import ModelConfig
-from pretrain.data import Batch
 from pretrain.meanshift import mean_shift, project_positions, retrieve_positives, sharp_attention
-from pretrain.networks import Network
 from pretrain.objective import Objective, Statistics, volume_loss
-from pretrain.step import Step, StepValues
+from pretrain.step import Step
 from pretrain.watch import collapse, perplexity, separation
-
-MODEL = ModelConfig(
-    embed_dim=16,
-    depth=3,
-    num_heads=2,
-    patch_size=4,
-    image_size=16,
-    clusters=12,
-    head_hidden_dim=16,
-    head_bottleneck_dim=8,
-)
-VALUES = StepValues(
-    lr=1e-3,
-    weight_decay=0.04,
-    momentum_teacher=0.9,
-    teacher_temp=0.05,
-    sa_temperature=0.1,
-    ca_temperature=0.2,
-    coefficients=(0.1, 1.0, 5.0),
-    clip=3.0,
-    last_layer_frozen=False,
-)
-
-
-def networks(drop_path=0.0, checkpointing=False):
-    torch.manual_seed(0)
-    student, teacher = Network(MODEL, drop_path, checkpointing), Network(MODEL).requires_grad_(False)
-    for parameter in student.head.mlp.parameters():
-        parameter.data.mul_(10)  # away from the start, where all assignments are alike
-    return student, teacher
-
-
-def batch(images, seed=0):
-    """``images`` images with one global and two local student views."""
-    g = torch.Generator().manual_seed(seed)
-    return Batch(
-        teacher=torch.randn(images, 3, 16, 16, generator=g),
-        views=[torch.randn(n * images, 3, s, s, generator=g) for n, s in ((1, 16), (2, 8))],
-        queries=[torch.tensor([[0, 2, 8, 10]]).repeat(images, 1), torch.tensor([[0, 3]]).repeat(2 * images, 1)],
-        boxes=[torch.tensor([[0.0, 0.0, 1.0, 1.0]]).repeat(n * images, 1) for n in (1, 2)],
-        draws=[torch.rand(n * images, 3, 2, generator=g) for n in (1, 2)],
-    )
-
-
-def take(whole, begin, end):
-    """Images ``begin`` to ``end`` of a batch: rows are stacked view by view."""
-
-    def rows(x):
-        return x.unflatten(0, (-1, len(whole.teacher)))[:, begin:end].flatten(0, 1)
-
-    lists = {name: [rows(x) for x in getattr(whole, name)] for name in ("views", "queries", "boxes", "draws")}
-    return Batch(teacher=whole.teacher[begin:end], **lists)
-
-
-def gradients(step, parts, weights, values=VALUES):
-    losses, statistics = step.backward(parts, values, weights)
-    found = {name: p.grad.clone() for name, p in step.student.named_parameters() if p.grad is not None}
-    return losses, statistics, found
 
 
 @pytest.mark.parametrize(
@@ -127,6 +68,37 @@ def test_a_volume_coefficient_of_zero_computes_the_term_and_no_term_does_not():
         losses, _, _ = gradients(step, [batch(3)], [1.0], values)
         assert (losses.volume.item() > 0) == seen
         assert losses.total.item() == pytest.approx(0.1 * losses.intra.item() + losses.inter.item(), rel=1e-6)
+
+
+def test_the_statistics_of_a_part_by_hand():
+    student, teacher = torch.tensor([[0.0, math.log(3)], [0.0, 0.0]]), torch.tensor([[1.0, 2.0], [3.0, 6.0]])
+    found = Objective(2, student_temp=0.5, centering=True, sinkhorn=True).statistics(student, teacher, 0.25, 0.5)
+    # Softmax of log 3 / 0.5 is 1 to 9; the mean with one half, and half of that.
+    torch.testing.assert_close(found.assignment, 0.5 * torch.tensor([(0.1 + 0.5) / 2, (0.9 + 0.5) / 2]))
+    torch.testing.assert_close(found.teacher_mean, 0.5 * torch.tensor([2.0, 4.0]))
+    torch.testing.assert_close(found.normaliser, (teacher / 0.25).exp().sum(0).log())
+    plain = Objective(2).statistics(student, teacher, 0.25, 1.0)
+    assert plain.teacher_mean is None
+    assert plain.normaliser is None
+
+
+def test_the_loss_by_hand():
+    tokens, modes = torch.tensor([[1.0, 0.0], [0.0, 2.0]]), torch.tensor([[3.0, 0.0], [1.0, 1.0]])
+    student, teacher = torch.tensor([[0.0, math.log(3)], [0.0, 0.0]]), torch.tensor([[0.0, 0.0], [0.0, math.log(3)]])
+    objective = Objective(2, student_temp=1.0, prior=torch.tensor([0.25, 0.75]))
+    losses, statistics = objective(tokens, modes, student, teacher, 1.0, (2.0, 3.0, 5.0))
+    intra = 2 - 2 * (1 + math.sqrt(0.5)) / 2
+    inter = -(0.5 * math.log(0.25) + 0.5 * math.log(0.75) + math.log(0.5)) / 2
+    share = (0.25 + 0.5) / 2, (0.75 + 0.5) / 2
+    volume = sum(p * math.log(p / q) for p, q in zip(share, (0.25, 0.75), strict=True))
+    assert [x.item() for x in losses[1:]] == pytest.approx([intra, inter, volume], rel=1e-5)
+    assert losses.total.item() == pytest.approx(2 * intra + 3 * inter + 5 * volume, rel=1e-5)
+    torch.testing.assert_close(statistics.assignment, torch.tensor(share))
+    assert not statistics.assignment.requires_grad
+    half, _ = objective(tokens, modes, student, teacher, 1.0, (2.0, 3.0, 0.0), 0.5)
+    assert half.total.item() == pytest.approx(0.5 * (2 * intra + 3 * inter), rel=1e-5)
+    assert not Objective(2, volume_term=False).couples_queries
+    assert Objective(2, volume_term=False, sinkhorn=True).couples_queries
 
 
 def test_the_centre_counts_from_the_next_step_on():

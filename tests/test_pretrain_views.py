@@ -1,5 +1,8 @@
 """What the networks see: the published distributions, query grids, crop boxes, and files of every kind."""
 
+import dataclasses
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -202,6 +205,62 @@ def test_a_crop_fits_into_any_image(shape):
         assert 0 <= top < top + height <= shape[0]
         image = np.zeros((*shape, 3), np.uint8)
         assert resized_crop(image, (left, top, width, height), 8).shape == (8, 8, 3)
+
+
+class Told:
+    """A generator that gives what it is told, and keeps what it was asked: of places it gives the last."""
+
+    def __init__(self, *values):
+        self.values, self.asked = list(values), []
+
+    def uniform(self, low, high):
+        self.asked.append((low, high))
+        return self.values.pop(0)
+
+    def integers(self, places):
+        self.asked.append(places)
+        return places - 1
+
+
+def test_a_crop_by_hand():
+    ratios = (math.log(3 / 4), math.log(4 / 3))
+    rng = Told(0.25, math.log(4 / 3))  # a quarter of 200 x 100, four to three: 81.6 x 61.2
+    assert draw_crop((100, 200, 3), (0.2, 0.5), rng) == (118, 39, 82, 61)
+    assert rng.asked == [(0.2, 0.5), ratios, 119, 40]
+    # The second try, as the first is too high; it fills the image.
+    assert draw_crop((60, 80, 3), (1.0, 1.0), Told(1.0, math.log(3 / 4), 1.0, math.log(4 / 3))) == (0, 0, 80, 60)
+
+
+@pytest.mark.parametrize(
+    ("shape", "box"),
+    [((10, 400), (193, 0, 13, 10)), ((400, 10), (0, 193, 10, 13)), ((1, 50), (24, 0, 1, 1)), ((50, 1), (0, 24, 1, 1))],
+)
+def test_an_image_out_of_the_aspect_range_gives_its_middle_after_ten_tries(shape, box):
+    rng = Told(*[1.0, 0.0] * 10)  # all of it, as a square
+    assert draw_crop((*shape, 3), (1.0, 1.0), rng) == box  # torchvision's rule: 4 / 3 of the short side
+    assert not rng.values
+
+
+def test_what_a_batch_holds(tmp_path):
+    for index in range(2):
+        Image.fromarray(scene(index)).save(tmp_path / f"{index}.png")
+    config = Config(
+        ModelConfig(image_size=32, patch_size=8, depth=2),
+        DataConfig(str(tmp_path), workers=0),
+        ViewsConfig(local_size=16, global_window=2, local_window=1, local_views=3),
+        run=RunConfig(batch=2),
+    )
+    loader, sampler = make_loader(config, 0, 1, torch.device("cpu"))
+    sampler.start(0, 0)
+    ((batch, broken),) = loader
+    assert broken == {}
+    assert batch.query_count == 2 * (2 * 2) + 2 * 3 * (2 * 2)
+    assert len(list(batch.tensors())) == 1 + 4 * 2
+    assert [tuple(stack.shape[:2]) for stack in batch.draws] == [(2, 2), (6, 2)]
+    config = dataclasses.replace(config, run=RunConfig(batch=1, accumulate=3))
+    line = r"holds 2 images, fewer than one step of 6 \(2 processes x 3 parts x 1\): lower run.batch"
+    with pytest.raises(InputError, match=line):
+        make_loader(config, 0, 2, torch.device("cpu"))
 
 
 def test_normalisation_is_torchvisions():

@@ -99,11 +99,53 @@ def test_every_field_is_documented():
         {"metrics": []},
         {"task_version": "1"},
         {"seconds": "3"},
+        {"seconds": True},
+        {"task_version": False},
+        {"attribution": {"method": "", "epochs": True, "data": "", "source": ""}},
+        {"attribution": {"method": "", "epochs": None, "data": "", "source": None}},
+        {"code": {"version": "1", "commit": None, "dirty": 1}},
+        {"data": {"name": "coco", "files": 2, "annotations_sha256": "0", "images_sha256": "", "root": "/"}},
     ],
 )
 def test_a_wrong_value_is_named(record, change):
     with pytest.raises(InputError, match=f"a record: fields .*{next(iter(change))}"):
         Result.from_dict(record.to_dict() | change, "a record")
+
+
+def test_what_json_makes_of_a_record_is_sound(record):
+    content = record.to_dict()
+    content |= {"seconds": 3, "code": {"version": "1", "commit": "c", "dirty": True}, "artefacts": "x"}
+    content["interval"] = {"level": 0.95, "over": "images", "units": 2, "resamples": 9, "seed": 0, "values": {}}
+    content["attribution"] = {"method": "MAE", "epochs": 3, "data": "", "source": "user"}
+    assert Result.from_dict(content, "a record").to_dict() == content
+
+
+def test_a_run_that_is_no_job_is_called_by_its_start_and_content(record, tmp_path):
+    path = record.write(tmp_path)
+    name, seed, stamp, content = path.stem.rsplit("-", 3)
+    assert (name, seed, stamp, len(content)) == ("coco-random", "seed0", "20261123000000", 8)
+    assert path.suffix == ".json"
+    assert record.scale == "mini"
+    assert record.architecture["embed_dim"] == record.checkpoint["card"]["architecture"]["embed_dim"]
+    assert (record.whose.source, record.record_version) == ("", RECORD_VERSION)
+    assert record.device.startswith("cpu, ")
+    later = dataclasses.replace(record, started="2026-11-22T00:00:00+00:00").write(tmp_path)
+    assert [result.started for result in read_results(tmp_path)] == ["2026-11-22T00:00:00+00:00", record.started]
+    assert later != path
+
+
+def test_a_file_system_without_hard_links_keeps_one_record_too(record, tmp_path, monkeypatch):
+    def refused(*_):
+        raise PermissionError("no links here")
+
+    monkeypatch.setattr(os, "link", refused)
+    one = dataclasses.replace(record, job="abc")
+    path = one.write(tmp_path)
+    assert read_result(path).to_dict() == one.to_dict()
+    with pytest.raises(InputError, match="is there already: a job has one record"):
+        dataclasses.replace(one, seconds=9.0).write(tmp_path)
+    assert read_result(path).to_dict() == one.to_dict()
+    assert os.listdir(tmp_path) == [path.name]
 
 
 @pytest.mark.parametrize("fault", ["missing", "unknown", "type"])

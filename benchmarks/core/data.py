@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.errors import InputError
 from benchmarks.files import sha256_of, write_text
 from benchmarks.images import read_all
 
@@ -36,7 +37,9 @@ class Fingerprint:
     @property
     def identity(self) -> dict[str, Any]:
         """What decides: everything but the name."""
-        return {key: value for key, value in asdict(self).items() if key != "name"}
+        decides = asdict(self)
+        del decides["name"]
+        return decides
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON data."""
@@ -142,6 +145,6 @@ class KeptFacts:
     def save(self) -> None:
         """Keep what is new. A place that cannot be written costs time, not the result."""
         if self.changed:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, InputError):
                 write_text(self.path, json.dumps(self.known))
             self.changed = False

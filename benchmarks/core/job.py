@@ -66,7 +66,7 @@ class Job:
             "scale": self.scale,
             "checkpoint": self.checkpoint_sha256,
             "seed": self.seed,
-            "data": {key: value for key, value in self.fingerprint.items() if key != "name"},
+            "data": Fingerprint(**self.fingerprint).identity,
             "settings": dict(self.deciding),
             "resolved": dict(self.resolved),
         }

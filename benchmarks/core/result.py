@@ -10,7 +10,6 @@ import datetime
 import hashlib
 import json
 import os
-import types
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -209,7 +208,7 @@ def _differences(value: Mapping[str, Any], fields: Mapping[str, Any], prefix: st
         kind, own = fields[name], value[name]
         if isinstance(own, int) and not isinstance(own, bool) and kind is float and name == "seconds":
             continue  # JSON does not tell 3.0 from 3
-        if not isinstance(own, kind) or (isinstance(own, bool) and kind is not types.NoneType and not _bool(kind)):
+        if not isinstance(own, kind) or (isinstance(own, bool) and not _bool(kind)):
             yield prefix + name
 
 

@@ -215,9 +215,10 @@ def _run(
     settings = of_settings.from_json(type(task.settings(job.scale)), job.settings)
     data = task.open(Path(job.data_root), job.scale, settings)
     plan = task.plan(model, data, settings, job.scale, launch)  # type: ignore[arg-type]
+    mark = task.fingerprint(data) if is_first_process() else Fingerprint(**job.fingerprint)
     now = make_job(
         task, model, job.name, job.scale, job.seed, job.settings, job.deciding, plan.protocol, plan.resolved,
-        Path(job.data_root), task.fingerprint(data) if is_first_process() else _planned(job), launch, job.device,
+        Path(job.data_root), mark, launch, job.device,
     )  # fmt: skip
     for part in ("data", "resolved", "version"):
         if now.identity[part] != job.identity[part]:
@@ -225,10 +226,6 @@ def _run(
     say_device(job.device)
     place = Place(folder, job.device, launch, job.seed, progress and is_first_process())
     return task.run(model, data, settings, job.scale, place), model  # type: ignore[arg-type]
-
-
-def _planned(job: Job) -> Any:
-    return Fingerprint(**job.fingerprint)
 
 
 def evaluate(

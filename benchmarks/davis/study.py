@@ -1,38 +1,15 @@
-"""One checkpoint under several protocols, or at every layer: settings side by side, never in one column."""
+"""One checkpoint at every layer: settings side by side, never in one column."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks import backbones
 from benchmarks.davis.encoder import backbone_encoder, in_bf16, layers_of
-from benchmarks.davis.protocol import PROTOCOLS
 from benchmarks.davis.run import evaluate
 from benchmarks.devices import usable_device
-
-
-def protocol_spread(
-    checkpoint: str | os.PathLike[str],
-    davis_root: str | os.PathLike[str],
-    out: str | os.PathLike[str] | None = None,
-    protocols: Sequence[str] = tuple(PROTOCOLS),
-    device: str = "cpu",
-    **options: Any,
-) -> dict[str, dict[str, Any]]:
-    """Protocol -> what :func:`benchmarks.davis.run.evaluate` gives; label maps in ``out/<protocol>``."""
-    where = usable_device(device)
-    module, card = backbones.load_backbone(checkpoint)
-    encoder = backbone_encoder(module.to(where), card)
-    return {
-        name: evaluate(
-            encoder, davis_root, None if out is None else Path(out) / name,
-            protocol=PROTOCOLS[name], device=device, **options,
-        )
-        for name in protocols
-    }  # fmt: skip
 
 
 def layer_study(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,8 +84,3 @@ def opened(folder: Path) -> PatchBank:
     about = read_json(folder / "bank.json", "description of a bank")
     banks = [DiskBank(folder / f"{dtype}.features") for dtype in ("fp16", "fp32")]
     return PatchBank(banks[0], np.load(folder / "cells.npy", mmap_mode="r"), banks[1], about["error"])
-
-
-def folder_for(root: Path, made_of: Sequence[object]) -> Path:
-    """Where the bank of exactly these things is kept below ``root``."""
-    return root / hashlib.sha256(json.dumps(list(map(str, made_of))).encode()).hexdigest()[:16]

@@ -10,10 +10,9 @@ import numpy as np
 
 from benchmarks.shapes.camera import Lighting, expose
 from benchmarks.shapes.randomness import generator
+from benchmarks.shapes.roads import Road, pave, sample_roads
 from benchmarks.shapes.stuff import fractal_noise
 from benchmarks.shapes.vehicles import Vehicle, body, draw_vehicle, fill, sample_vehicle
-
-_LANE = 1.15  # width of a lane, in car widths
 
 
 @dataclass(frozen=True)
@@ -52,40 +51,6 @@ class AerialClip:
     ignored: tuple[IgnoreBox, ...]
 
 
-@dataclass(frozen=True)
-class _Road:
-    """A straight road through the ground; lanes run both ways."""
-
-    x: float
-    y: float
-    angle: float
-    lanes: int
-    lane_width: float
-
-    @property
-    def along(self) -> np.ndarray:
-        return np.array([np.cos(self.angle), np.sin(self.angle)])
-
-    @property
-    def across(self) -> np.ndarray:
-        return np.array([-np.sin(self.angle), np.cos(self.angle)])
-
-    @property
-    def half_width(self) -> float:
-        return 0.5 * self.lanes * self.lane_width
-
-    def place(self, lane: int, at: float) -> np.ndarray:
-        """Ground position ``at`` pixels along the middle of a lane."""
-        offset = (lane + 0.5) * self.lane_width - self.half_width
-        return np.array([self.x, self.y]) + at * self.along + offset * self.across
-
-    def strip(self, offset: float, half_width: float, start: float, end: float) -> np.ndarray:
-        """A rectangle along the road, float64 [4, 2]."""
-        centre = np.array([self.x, self.y])
-        corners = [(start, -half_width), (end, -half_width), (end, half_width), (start, half_width)]
-        return np.array([centre + a * self.along + (offset + b) * self.across for a, b in corners])
-
-
 def _circle(x: float, y: float, radius: float) -> np.ndarray:
     angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)
     return np.stack([x + radius * np.cos(angle), y + radius * np.sin(angle)], axis=1)
@@ -115,31 +80,7 @@ def _ground(rng: np.random.Generator, height: int, width: int, unit: float) -> n
     return image
 
 
-def _pave(rng: np.random.Generator, image: np.ndarray, roads: list[_Road], reach: float) -> None:
-    """Asphalt first, then the markings, so that crossings stay open."""
-    asphalt = rng.uniform(0.3, 0.42)
-    for road in roads:
-        fill(image, road.strip(0, 1.25 * road.half_width, -reach, reach), asphalt * 1.35)
-    for road in roads:
-        fill(image, road.strip(0, 1.08 * road.half_width, -reach, reach), asphalt)
-    for road in roads:
-        line = 0.035 * road.lane_width
-        for side in (-1, 1):
-            fill(image, road.strip(side * road.half_width, line, -reach, reach), 0.85, 0.7)
-        for lane in range(1, road.lanes):
-            offset = lane * road.lane_width - road.half_width
-            if 2 * lane == road.lanes:
-                fill(image, road.strip(offset, 1.4 * line, -reach, reach), (0.85, 0.7, 0.3), 0.8)
-                continue
-            for start in np.arange(-reach, reach, 2.4 * road.lane_width):
-                fill(image, road.strip(offset, line, start, start + road.lane_width), 0.85, 0.7)
-    for road in roads[1:]:
-        # The middle of a crossing carries no markings.
-        reach_across = 1.08 * (roads[0].half_width + road.half_width)
-        fill(image, road.strip(0, 1.08 * road.half_width, -reach_across, reach_across), asphalt)
-
-
-def _plant(rng: np.random.Generator, image: np.ndarray, roads: list[_Road], unit: float, light: Lighting) -> None:
+def _plant(rng: np.random.Generator, image: np.ndarray, roads: list[Road], unit: float, light: Lighting) -> None:
     """Trees and houses beside the roads."""
     height, width = image.shape[:2]
     for _ in range(int(height * width / unit**2 / 14)):
@@ -173,7 +114,7 @@ class _Trip:
     """A vehicle and its way: a lane of a road."""
 
     vehicle: Vehicle
-    road: _Road
+    road: Road
     lane: int
     start: float
     speed: float
@@ -184,7 +125,7 @@ class _Trip:
         return place, self.road.angle + (0 if forward > 0 else np.pi)
 
 
-def _traffic(rng: np.random.Generator, roads: list[_Road], unit: float, reach: float) -> list[_Trip]:
+def _traffic(rng: np.random.Generator, roads: list[Road], unit: float, reach: float) -> list[_Trip]:
     """Vehicles in their lanes. Only the first road moves: on the other they wait before the crossing."""
     trips = []
     for road in roads:
@@ -202,7 +143,7 @@ def _traffic(rng: np.random.Generator, roads: list[_Road], unit: float, reach: f
 
 
 def _car_park(
-    rng: np.random.Generator, image: np.ndarray, roads: list[_Road], unit: float, light: Lighting
+    rng: np.random.Generator, image: np.ndarray, roads: list[Road], unit: float, light: Lighting
 ) -> np.ndarray:
     """Paint a full car park beside the first road; returns its box (left, top, right, bottom) on the ground."""
     road = roads[0]
@@ -239,10 +180,10 @@ def render_aerial(seed: int, index: int, frames: int, height: int, width: int) -
     ground_height, ground_width = height + 2 * margin, width + 2 * margin
     reach = float(np.hypot(ground_height, ground_width))
     light = Lighting.sample(rng)
-    roads = _sample_roads(rng, ground_height, ground_width, unit)
+    roads = sample_roads(rng, ground_height, ground_width, unit)
     ground = _ground(rng, ground_height, ground_width, unit)
     _plant(rng, ground, roads, unit, light)
-    _pave(rng, ground, roads, reach)
+    pave(rng, ground, roads, reach)
     park = _car_park(rng, ground, roads, unit, light)
     trips = _traffic(rng, roads[:1] if rng.random() < 0.3 else roads, unit, reach)
     heading = rng.uniform(0, 2 * np.pi)
@@ -267,16 +208,6 @@ def render_aerial(seed: int, index: int, frames: int, height: int, width: int) -
                 boxes.append(box)
         pictures[t] = expose(rng, image, light, flicker=rng.normal(1.0, 0.01))
     return AerialClip(pictures, tuple(boxes), tuple(ignored))
-
-
-def _sample_roads(rng: np.random.Generator, height: int, width: int, unit: float) -> list[_Road]:
-    lane_width = _LANE * 0.42 * unit * 1.25
-    angle = rng.uniform(-0.5, 0.5)
-    x, y = width * rng.uniform(0.35, 0.65), height * rng.uniform(0.35, 0.65)
-    roads = [_Road(x, y, angle, int(rng.choice([2, 4])), lane_width)]
-    if rng.random() < 0.6:
-        roads.append(_Road(x, y, angle + rng.uniform(1.2, 1.9), 2, lane_width))
-    return roads
 
 
 def _clipped(box: np.ndarray, height: int, width: int) -> tuple[int, int, int, int]:

@@ -3,13 +3,12 @@
     python mutate.py FILE > MUTANTS.json
 
 Prints ``[{"line", "was", "is", "kind", "code"}]``, each with the whole changed source. Left out are changes of
-annotations and docstrings, after which the program is the same.
+annotations and docstrings, after which the program is the same, and of ``zip``'s ``strict``, which is an assertion.
 """
 
 from __future__ import annotations
 
 import ast
-import difflib
 import json
 import sys
 from collections.abc import Iterator
@@ -25,6 +24,8 @@ BINARY = {
     ("Add", "Sub"), ("Sub", "Add"), ("Mul", "Div"), ("Div", "Mul"), ("FloorDiv", "Mul"), ("Mod", "FloorDiv"),
     ("Pow", "Mul"), ("BitAnd", "BitOr"), ("BitOr", "BitAnd"), ("LShift", "RShift"), ("RShift", "LShift"),
 }  # fmt: skip
+#: Of comparisons not these: what they are asked of (None, types, texts, small numbers) is one object where it is equal.
+ALIKE = ("Is_Eq", "IsNot_NotEq", "Eq_Is", "NotEq_IsNot")
 FAMILIES = (
     "ReplaceComparisonOperator", "ReplaceTrueWithFalse", "ReplaceFalseWithTrue", "ReplaceAndWithOr",
     "ReplaceOrWithAnd", "AddNot", "NumberReplacer", "ReplaceBreakWithContinue", "ReplaceContinueWithBreak",
@@ -75,7 +76,7 @@ def chosen() -> Iterator[tuple[str, Operator]]:
         short = name.partition("/")[2]
         parts = short.split("_")
         binary = parts[0] == "ReplaceBinaryOperator" and (parts[1], parts[2]) in BINARY
-        if binary or short.startswith(FAMILIES):
+        if (binary or short.startswith(FAMILIES)) and not short.endswith(tuple(f"Operator_{pair}" for pair in ALIKE)):
             operator = get_operator(name)
             yield short, operator()
     yield "DropElement", DropElement()
@@ -83,7 +84,7 @@ def chosen() -> Iterator[tuple[str, Operator]]:
 
 
 def program(code: str) -> str:
-    """What runs of a source: its tree without docstrings and annotations."""
+    """What runs of a source: its tree without docstrings, annotations and ``strict`` of ``zip``."""
     tree = ast.parse(code)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
@@ -94,14 +95,17 @@ def program(code: str) -> str:
             node.returns = None
         if isinstance(node, ast.arg | ast.AnnAssign):
             node.annotation = ast.Constant("")
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "zip":
+            node.keywords = []
     return ast.dump(tree)
 
 
 def mutants(code: str) -> Iterator[dict]:
     """Every program that one operator makes of ``code`` at one place, each once."""
-    seen = {program(code)}
+    seen, nodes = {program(code)}, list(ast_nodes(get_ast(code)))
+    lines = code.splitlines()
     for kind, operator in chosen():
-        places = sum(1 for node in ast_nodes(get_ast(code)) for _ in operator.mutation_positions(node))
+        places = sum(1 for node in nodes for _ in operator.mutation_positions(node))
         for occurrence in range(places):
             changed = mutate_code(code, operator, occurrence)
             try:
@@ -111,12 +115,12 @@ def mutants(code: str) -> Iterator[dict]:
             if runs is None or runs in seen:
                 continue
             seen.add(runs)
-            steps = list(difflib.ndiff(code.splitlines(), changed.splitlines()))
-            was = [line[2:].strip() for line in steps if line.startswith("- ")]
-            now = [line[2:].strip() for line in steps if line.startswith("+ ")]
-            pairs = enumerate(zip(code.splitlines(), changed.splitlines(), strict=False), 1)
-            line = next((number for number, (old, new) in pairs if old != new), 0)
-            yield {"line": line, "was": " ".join(was), "is": " ".join(now), "kind": kind, "code": changed}
+            now = changed.splitlines()
+            begin = next((n for n, (old, new) in enumerate(zip(lines, now, strict=False)) if old != new), len(now))
+            back = zip(reversed(lines[begin:]), reversed(now[begin:]), strict=False)
+            end = next((n for n, (old, new) in enumerate(back) if old != new), 0)
+            was, now = (" ".join(map(str.strip, each[begin : len(each) - end])) for each in (lines, now))
+            yield {"line": begin + 1, "was": was, "is": now, "kind": kind, "code": changed}
 
 
 if __name__ == "__main__":
