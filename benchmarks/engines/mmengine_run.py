@@ -61,7 +61,9 @@ def run_config(config_file: str | os.PathLike[str]) -> Any:
     """
     from mmengine.config import Config
 
-    return Config.fromfile(str(require_file(config_file, "config")), format_python_code=False)
+    found = Config.fromfile(str(require_file(config_file, "config")))
+    # mmengine 0.10 takes the option here alone; its ``fromfile`` loses it.
+    return Config(found.to_dict(), filename=found.filename, cfg_text=found.text, format_python_code=False)
 
 
 def transform_changes(
