@@ -129,7 +129,12 @@ def test_training_takes_what_was_predicted(tmp_path, case):
     found, changes = experiment(tmp_path, config, **more)
     scope, side, images = config.partition("/")[0], 192, 2
     told = Pass(images, (side, side), "fp32", accumulated, objects=OBJECTS)
-    predicted = (detector_peak if scope == "mmdet" else segmenter_peak)(found, changes, told)
+    torch.use_deterministic_algorithms(True)  # as a run on a CPU leaves its process behind
+    try:
+        predicted = (detector_peak if scope == "mmdet" else segmenter_peak)(found, changes, told)
+        assert torch.are_deterministic_algorithms_enabled()
+    finally:
+        torch.use_deterministic_algorithms(False)
     torch.manual_seed(0)
     model = built(scope, found, changes)
     if scope == "mmdet":

@@ -136,6 +136,9 @@ class OnGpu:
         names = dict.fromkeys((*NARROW, *WIDE)) if self.kind is not None else {}
         for owner, name in {**names, ATTENTION: None}:
             self._stack.enter_context(mock.patch.object(owner, name, self._own(owner, name)))
+        # A run on a CPU sets it for its process; resizing, for one, takes twice the memory then.
+        self._stack.callback(torch.use_deterministic_algorithms, torch.are_deterministic_algorithms_enabled())
+        torch.use_deterministic_algorithms(False)
         return self
 
     def __exit__(self, *_: object) -> None:
