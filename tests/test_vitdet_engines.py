@@ -9,6 +9,7 @@ import torch
 from benchmarks.checkpoints.card import Architecture
 from benchmarks.controls import write_random_control
 from benchmarks.engines.adaptation import Adaptation
+from benchmarks.errors import InputError
 
 pytest.importorskip("detectron2.modeling", reason="needs detectron2")
 pytest.importorskip("mmcv.ops", reason="needs mmcv with its operators")
@@ -112,3 +113,16 @@ def test_recomputed_activations_change_no_gradient(tmp_path, family):
         found.append({n: p.grad.clone() for n, p in theirs.named_parameters() if p.grad is not None})
     assert found[0].keys() == found[1].keys()
     assert all(torch.allclose(found[0][name], found[1][name], rtol=1e-4, atol=1e-9) for name in found[0])
+
+
+def test_patches_of_8_are_refused_there(tmp_path):
+    """detectron2's pyramid knows the stride 16 alone; mmdet's here takes them."""
+    from benchmarks.core.model import load_model
+    from benchmarks.core.tasks import task_named
+
+    checkpoint = tmp_path / "c.safetensors"
+    write_random_control(checkpoint, seed=0, architecture=dataclasses.replace(PLAIN, patch_size=8, image_size=64))
+    task, model = task_named("coco-vitdet"), load_model(checkpoint)
+    task.suit(model, task.settings("paper"), "paper")
+    with pytest.raises(InputError, match=r"has patch size 8, but .* is for 14 or 16"):
+        task.suit(model, dataclasses.replace(task.settings("paper"), engine="detectron2"), "paper")

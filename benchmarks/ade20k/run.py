@@ -13,8 +13,9 @@ from benchmarks.ade20k.dataset import Ade20kRoot
 from benchmarks.ade20k.intervals import interval
 from benchmarks.ade20k.scoring import count_folder, scores
 from benchmarks.backbones.patches import PATCHES
-from benchmarks.checkpoints.canonical import read_canonical
+from benchmarks.checkpoints.canonical import read_canonical, read_card
 from benchmarks.configs import third_party_configs
+from benchmarks.core.forecast import memory_lines
 from benchmarks.core.settings import flag, option
 from benchmarks.engines import mmseg as engine
 from benchmarks.engines.adaptation import Adaptation, widths_of
@@ -86,7 +87,7 @@ def run(
     start, out, config = time.monotonic(), Path(out), Path(config or config_file(scale, options.recipe))
     engine.require_mmseg()
     architecture = read_canonical(checkpoint)[1].architecture
-    changes = _changes(data, out, options, devices) | {"model.neck.in_channels": widths_of(architecture)}
+    changes = _changes(data, out, options, devices) | _model_changes(options, len(data.classes), architecture)
     if frozen is not None:
         changes["model.backbone.frozen"] = frozen
     runner = engine.train(config, checkpoint, out, changes, seed, progress=progress, launcher=launcher)
@@ -113,13 +114,37 @@ def run(
     }
 
 
+def memory(checkpoint: Path, scale: str, options: Options, classes: int, devices: int) -> list[str]:
+    """What a plan says of the peak memory of a run with these options."""
+    from benchmarks.engines.memory import Pass, segmenter_peak
+
+    config, images = (
+        engine.read_config(config_file(scale, options.recipe)),
+        share(options.batch, options.per_device, devices),
+    )
+    told = Pass(images, tuple(config["crop_size"]), accumulated=options.batch > images * devices, devices=devices)
+    changes = {
+        **_model_changes(options, classes, read_card(checkpoint).architecture),
+        "model.backbone.checkpoint": str(checkpoint),
+    }
+    asked = {"model": config["model"], "changes": changes, "pass": dataclasses.asdict(told)}
+    return memory_lines(checkpoint, asked, lambda: segmenter_peak(config, changes, told).line())
+
+
+def _model_changes(options: Options, classes: int, architecture: Any) -> dict[str, Any]:
+    return {
+        "model.backbone.patches": options.patches,
+        "model.backbone.checkpointing": options.checkpointing,
+        "model.neck.in_channels": widths_of(architecture),
+        "model.decode_head.num_classes": classes,
+    }
+
+
 def _changes(data: Ade20kRoot, out: Path, options: Options, devices: int) -> dict[str, Any]:
     """Config keys for the data, its classes and the schedule: poly of power 1 to 0, warm-up from 1e-6."""
     per_device = share(options.batch, options.per_device, devices)
     passes = options.batch // (devices * per_device)
     changes = data_changes(data, out) | {
-        "model.backbone.patches": options.patches,
-        "model.backbone.checkpointing": options.checkpointing,
         "optim_wrapper.accumulative_counts": passes,
         "train_dataloader.batch_size": per_device,
         "train_cfg.max_iters": options.iterations * passes,

@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks import shapes
 from benchmarks.ade20k.dataset import SPLITS, Ade20kRoot, open_ade20k
 from benchmarks.ade20k.pictures import write_predictions
-from benchmarks.ade20k.run import SCALES, Options, config_file, run
+from benchmarks.ade20k.run import SCALES, Options, config_file, memory, run
 from benchmarks.backbones.fine_tuning import fitted
 from benchmarks.core.data import Fingerprint, fingerprint
 from benchmarks.core.model import Model
@@ -76,6 +76,10 @@ class Ade20k(Task[Options, Ade20kRoot]):
             variant,
             (config.name,),
         )
+
+    def foresee(self, model: Model, data: Ade20kRoot, settings: Options, scale: str, launch: Launch) -> list[str]:
+        """The memory of a pass of crops."""
+        return memory(model.weights(self.name), scale, settings, len(data.classes), launch.devices)
 
     def require(self, scale: str, device: str) -> None:
         """mmseg, and for scale paper a GPU."""

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from benchmarks.backbones.patches import FITTING, PATCHES, fits, nearest_stride, resampled, with_patches
-from benchmarks.checkpoints.canonical import read_canonical
+from benchmarks.checkpoints.canonical import read_canonical, read_card
 from benchmarks.checkpoints.card import Card
 from benchmarks.errors import InputError
 
@@ -36,11 +36,19 @@ def fitted(architecture: Any, patches: str, where: str) -> Any:
 
 def prepare(source: str | os.PathLike[str], patches: str = "resample") -> Prepared:
     """A canonical checkpoint as :func:`fitted` has it."""
-    tensors, card = read_canonical(source)
+    tensors, own = read_canonical(source)
+    card = _fitted_card(own, patches, source)
+    return Prepared(dict(tensors) if card is own else resampled(tensors, card.architecture.patch_size), card)
+
+
+def prepared_card(source: str | os.PathLike[str], patches: str = "resample") -> Card:
+    """The card of :func:`prepare`, for which no tensor is read."""
+    return _fitted_card(read_card(source), patches, source)
+
+
+def _fitted_card(card: Card, patches: str, source: str | os.PathLike[str]) -> Card:
     architecture = fitted(card.architecture, patches, str(source))
-    if architecture is card.architecture:
-        return Prepared(dict(tensors), card)
-    return Prepared(resampled(tensors, architecture.patch_size), dataclasses.replace(card, architecture=architecture))
+    return card if architecture is card.architecture else dataclasses.replace(card, architecture=architecture)
 
 
 def take_off(network: nn.Module, frozen: bool, prefix_used: bool = True) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -84,18 +86,34 @@ def read_canonical(path: str | os.PathLike[str]) -> tuple[dict[str, torch.Tensor
     Raises :class:`InputError` when the file is missing, broken, or has no card.
     """
     path = require_file(path, "checkpoint")
+    with _opened(path) as stream:
+        tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118 (not a dict)
+        return tensors, _card(stream, path)
+
+
+def read_card(path: str | os.PathLike[str]) -> Card:
+    """The card of a canonical checkpoint, none of whose tensors is read; errors as of :func:`read_canonical`."""
+    path = require_file(path, "checkpoint")
+    with _opened(path) as stream:
+        return _card(stream, path)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     try:
         with safe_open(path, framework="pt") as stream:
-            metadata = stream.metadata() or {}
-            if CARD_KEY not in metadata:
+            if CARD_KEY not in (stream.metadata() or {}):
                 raise InputError(f"{path} carries no card: convert it first with tools/convert.py")
-            tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118 (not a dict)
+            yield stream
     except SafetensorError as error:
         raise InputError(
             f"{path} is not a safetensors file ({error}): convert it first with tools/convert.py"
         ) from error
+
+
+def _card(stream: Any, path: Path) -> Card:
     try:
-        data = json.loads(metadata[CARD_KEY])
+        data = json.loads(stream.metadata()[CARD_KEY])
     except ValueError as error:
         raise InputError(f"{path}: the card is no JSON ({error}): convert the source file again") from error
-    return tensors, Card.from_dict(data, where=str(path))
+    return Card.from_dict(data, where=str(path))

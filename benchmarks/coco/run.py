@@ -10,16 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.backbones.pyramid import default_taps
-from benchmarks.checkpoints.canonical import read_canonical
+from benchmarks.checkpoints.canonical import read_canonical, read_card
 from benchmarks.coco.check import require_pictures
 from benchmarks.coco.dataset import CocoRoot
 from benchmarks.coco.intervals import score_with_interval
 from benchmarks.coco.recipe import Options, resolve
 from benchmarks.coco.scoring import scorer
 from benchmarks.configs import third_party_configs
+from benchmarks.core.forecast import memory_lines
 from benchmarks.engines import mmdet as engine
 from benchmarks.engines.adaptation import Adaptation
 from benchmarks.engines.mmdet import model_changes
+from benchmarks.engines.schedule import Schedule
 from benchmarks.errors import InputError
 from benchmarks.files import write_json
 from benchmarks.processes import is_first_process
@@ -101,6 +103,25 @@ def run(
     }
 
 
+def memory(
+    checkpoint: Path, frozen: bool | None, classes: int, experiment: Any, adaptation: Adaptation, schedule: Schedule
+) -> list[str]:
+    """What a plan says of the peak memory of a run with these settings."""
+    from benchmarks.engines.memory import Pass, detector_peak, largest
+
+    images = schedule.per_device
+    told = Pass(images, largest(experiment, images), schedule.precision, schedule.accumulation > 1, schedule.devices)
+    changes = {
+        **_class_changes(classes),
+        **model_changes(experiment["model"], read_card(checkpoint).architecture, adaptation),
+        "model.backbone.checkpoint": str(checkpoint),
+    }
+    if frozen is not None:
+        changes["model.backbone.frozen"] = frozen
+    asked = {"model": experiment["model"], "changes": changes, "pass": dataclasses.asdict(told)}
+    return memory_lines(checkpoint, asked, lambda: detector_peak(experiment, changes, told).line())
+
+
 def check_fit(
     expects: Mapping[str, Any],
     architecture: Any,
@@ -133,6 +154,8 @@ def data_changes(data: CocoRoot, out: str | os.PathLike[str]) -> dict[str, Any]:
         if split in data.rewritten:
             changes[f"{loader}.dataset.ann_file"] = str(data.engine_file(split, out).resolve())
         changes[f"{loader}.dataset.metainfo"] = {"classes": data.classes}
-    for head in ("bbox_head", "mask_head"):
-        changes[f"model.roi_head.{head}.num_classes"] = len(data.classes)
-    return changes
+    return changes | _class_changes(len(data.classes))
+
+
+def _class_changes(classes: int) -> dict[str, Any]:
+    return {f"model.roi_head.{head}.num_classes": classes for head in ("bbox_head", "mask_head")}

@@ -4,88 +4,34 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks import shapes
 from benchmarks.backbones.fine_tuning import fitted
-from benchmarks.backbones.patches import PATCHES, fits
+from benchmarks.backbones.patches import fits
 from benchmarks.checkpoints.card import Architecture, Card, ResNetArchitecture
 from benchmarks.coco import vitdet
 from benchmarks.coco.check import require_pictures
 from benchmarks.coco.dataset import CocoRoot, open_coco
 from benchmarks.coco.engines import Engine, choose
 from benchmarks.coco.pictures import write_detections, write_losses
-from benchmarks.coco.recipe import Options, resolve
+from benchmarks.coco.recipe import resolve
 from benchmarks.coco.run import check_fit
-from benchmarks.coco.scoring import BOX_SCORERS, scorer
+from benchmarks.coco.scoring import scorer
+from benchmarks.coco.settings import Settings, ViTDetSettings
 from benchmarks.core.data import Fingerprint, fingerprint
 from benchmarks.core.model import Model
-from benchmarks.core.settings import option
 from benchmarks.core.task import Launch, Outcome, Place, Plan, Task
-from benchmarks.engines.adaptation import Adaptation, keeps_prefix, require_any_size
+from benchmarks.engines.adaptation import Adaptation, has_stages, keeps_prefix, require_any_size
 from benchmarks.engines.identity import resolved_config
+from benchmarks.engines.schedule import Schedule
 from benchmarks.errors import InputError
 from benchmarks.files import read_json
 from benchmarks.processes import is_first_process
 
 #: How much of the shapes world scale mini renders where there is no data: images and their longer side.
 MINI_WORLD = {"train_images": 200, "val_images": 40, "size": 160}
-
-
-@dataclass(frozen=True)
-class Settings(Options):
-    """The engine, the variant of the published config, changes of its recipe (None: as it is), and who scores boxes."""
-
-    engine: str = option("mmdet", "", ("mmdet", "detectron2"))
-    variant: str = ""
-    frozen: bool | None = None
-    boxes_by: str = option(BOX_SCORERS[0], "who scores the boxes", BOX_SCORERS)
-    patches: str = option(
-        "resample", "patches that fit no stride, such as 14: their kernel resampled to 16, or images padded", PATCHES
-    )
-    checkpointing: bool = option(
-        False, "recompute activations of the backbone: less memory, a third more time", launch=True
-    )
-
-    @property
-    def options(self) -> Options:
-        """The changes of the recipe alone."""
-        return Options(self.batch, self.per_device, self.learning_rate, self.updates, self.precision)
-
-    @property
-    def adaptation(self) -> Adaptation:
-        """What the backbone is told."""
-        return Adaptation(self.patches, self.checkpointing)
-
-
-@dataclass(frozen=True)
-class ViTDetSettings(Settings):
-    """ViTDet's own settings; None: those of the checkpoint's recipe (:mod:`benchmarks.coco.vitdet`)."""
-
-    window: int | None = option(None, "tokens along a window; 0: global attention in every block")
-    drop_path: float | None = option(None, "of the last block, rising linearly from 0")
-    layer_decay: float | None = option(None, "factor of the learning rate from a layer to the one below")
-    prefix_tokens: bool | None = option(
-        None, "take class token and registers along; default: where there are registers (ViTDet has none)"
-    )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name, value, low, high in (
-            ("window", self.window, 0, 1024),
-            ("drop-path", self.drop_path, 0, 0.999),
-            ("layer-decay", self.layer_decay, 1e-3, 1),
-        ):
-            if value is not None and not low <= value <= high:
-                raise InputError(f"--{name} is {value}: give a number from {low:g} to {high:g}")
-
-    @property
-    def adaptation(self) -> Adaptation:
-        return Adaptation(
-            self.patches, self.checkpointing, self.window, self.prefix_tokens, self.drop_path, self.layer_decay
-        )
 
 
 class Coco(Task[Settings, CocoRoot]):
@@ -100,7 +46,7 @@ class Coco(Task[Settings, CocoRoot]):
     def __init__(self, name: str, title: str, cost: str, mini_minutes: float, version: int, frozen: bool | None = None):
         self.name = self.benchmark = name
         self.title, self.cost, self.mini_minutes, self.version = title, cost, mini_minutes, version
-        self.frozen = frozen
+        self.frozen, self.frozen_task = frozen, name if frozen else f"{name}-frozen"
 
     def settings(self, scale: str) -> Settings:
         """The published recipe, or its miniature's."""
@@ -134,15 +80,9 @@ class Coco(Task[Settings, CocoRoot]):
 
     def plan(self, model: Model, data: CocoRoot, settings: Settings, scale: str, launch: Launch) -> Plan:
         """The experiment of the checkpoint, its schedule on these devices, and its whole resolved config."""
-        engine = choose(settings.engine)
-        engine.require()
+        choose(settings.engine).require()
         self.suit(model, settings, scale)
-        config = self.config(model, settings, scale)
-        experiment = engine.read_config(config)
-        adaptation, recipe = self.adapt(model.card, settings, experiment["recipe"], scale)
-        # A plan for GPUs can be made anywhere.
-        gpu = scale == "paper" or engine.device_name() != "cpu"
-        schedule = resolve(recipe, data.annotated_images, launch.devices, settings.options, gpu)
+        config, experiment, adaptation, schedule = self._resolved(model, data, settings, scale, launch)
         variant = f"-{settings.variant}" if settings.variant else ""
         mini = " (mini)" if scale == "mini" else ""
         return Plan(
@@ -154,6 +94,30 @@ class Coco(Task[Settings, CocoRoot]):
             },
             variant,
             (config.name, *schedule.lines(), *self.said(model.card, adaptation, scale)),
+        )
+
+    def _resolved(
+        self, model: Model, data: CocoRoot, settings: Settings, scale: str, launch: Launch
+    ) -> tuple[Path, Any, Adaptation, Schedule]:
+        engine, config = choose(settings.engine), self.config(model, settings, scale)
+        experiment = engine.read_config(config)
+        adaptation, recipe = self.adapt(model.card, settings, experiment["recipe"], scale)
+        # A plan for GPUs can be made anywhere.
+        gpu = scale == "paper" or engine.device_name() != "cpu"
+        schedule = resolve(recipe, data.annotated_images, launch.devices, settings.options, gpu)
+        return config, experiment, adaptation, schedule
+
+    def foresee(self, model: Model, data: CocoRoot, settings: Settings, scale: str, launch: Launch) -> list[str]:
+        """The memory of a pass in mmdet; detectron2's own network keeps other things."""
+        if settings.engine != "mmdet":
+            return ["memory: not predicted for detectron2, whose own ViT keeps whole matrices of attention"]
+        from benchmarks.coco.run import memory
+
+        return memory(
+            model.weights(self.name),
+            settings.frozen,
+            len(data.classes),
+            *self._resolved(model, data, settings, scale, launch)[1:],
         )
 
     def adapt(
@@ -236,6 +200,15 @@ class CocoVitDet(Coco):
     def settings(self, scale: str) -> ViTDetSettings:
         """The recipe of the checkpoint's size, or the miniature's."""
         return ViTDetSettings(frozen=self.frozen)
+
+    def suit(self, model: Model, settings: Settings, scale: str) -> None:
+        """A plain ViT of the house, whose attention can be cut into windows."""
+        a = model.card.architecture
+        if not isinstance(a, Architecture):
+            of_stages = "a network of stages, and ViTDet makes its pyramid of one map"
+            why = of_stages if has_stages(a) else f"{a.name}, which timm's own class runs without windows"
+            raise InputError(f"{model.name} is {why}: coco-mask-rcnn takes it")
+        super().suit(model, settings, scale)
 
     def adapt(
         self, card: Card, settings: Settings, recipe: Mapping[str, Any], scale: str

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.core.command import add_origin_flags, add_run_flags, alone, draw, models, report_failures, request
+from benchmarks.core.command import (
+    add_frozen_flag,
+    add_origin_flags,
+    add_run_flags,
+    alone,
+    draw,
+    models,
+    report_failures,
+    request,
+)
 from benchmarks.core.job import Job, recorded
 from benchmarks.core.model import Model, name_of
 from benchmarks.core.result import read_results
 from benchmarks.core.runner import Entry, Request, chosen, expand, listing, run_missing, work
 from benchmarks.core.task import Task
-from benchmarks.core.tasks import task_named, tasks
+from benchmarks.core.tasks import frozen, task_named, tasks
 from benchmarks.errors import InputError, command_parser
 from benchmarks.files import write_json
 from benchmarks.processes import leave
@@ -75,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--tasks", required=True, help="names separated by commas, or all that the data allows: all")
     add_run_flags(parser)
+    add_frozen_flag(parser)
     add_origin_flags(parser)
     return parser
 
@@ -106,8 +116,7 @@ def _plans(
     names = [name for name in tasks() if name not in NOT_OF_ALL] if everything else args.tasks.split(",")
     plans: list[tuple[Request, list[Job], Any]] = []
     skipped: dict[str, str] = {}
-    for name in dict.fromkeys(names):
-        task: Task[Any, Any] = task_named(name.strip())
+    for task in _wanted(dict.fromkeys(names), args.frozen, skipped if everything else None):
         if task.name in NOT_OF_ALL:
             raise InputError(f"{task.name} pretrains its own models: tools/table5.py and table6.py run it")
         entries = [Entry(model.name, model, task.settings(args.scale)) for model in judged]
@@ -120,11 +129,27 @@ def _plans(
             skipped |= given
         if entries:
             wanted = request(task, entries, args)
-            plans.append((wanted, *expand(wanted)))
+            plans.append((wanted, *expand(wanted, ahead=args.dry_run)))
     if not plans:
         _say(skipped)
         raise InputError("none of the tasks can run: the lines above say why")
     return plans, skipped
+
+
+def _wanted(names: Iterable[str], by_frozen: bool, skipped: dict[str, str] | None) -> list[Task[Any, Any]]:
+    """The tasks of these names, each once; with ``by_frozen`` those of a frozen network. ``skipped`` gets others."""
+    found: dict[str, Task[Any, Any]] = {}
+    for name in names:
+        task = task_named(name.strip())
+        try:
+            task = frozen(task) if by_frozen else task
+        except InputError as error:
+            if skipped is None:
+                raise
+            skipped[task.name] = str(error)
+            continue
+        found[task.name] = task
+    return list(found.values())
 
 
 def _reason(wanted: Request, args: argparse.Namespace) -> str | None:

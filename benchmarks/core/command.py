@@ -53,6 +53,14 @@ def add_run_flags(parser: argparse.ArgumentParser, data_root: bool = True) -> No
         group.add_argument(f"--slurm-{name.replace('_', '-')}", type=kind, default=value, help=f"default: {value}")
 
 
+def add_frozen_flag(parser: argparse.ArgumentParser) -> None:
+    """Another protocol for the same detector."""
+    parser.add_argument(
+        "--frozen", action="store_true",
+        help="leave the network as it is and train what follows: coco-mask-rcnn-frozen and coco-vitdet-frozen",
+    )  # fmt: skip
+
+
 def add_origin_flags(parser: argparse.ArgumentParser, taken: Sequence[str] = ()) -> None:
     """Whose weights one checkpoint holds, on the user's word; ``taken`` are names that mean something else there."""
     group = parser.add_argument_group("whose weights these are, where the file does not say (one checkpoint)")

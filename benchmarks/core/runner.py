@@ -88,11 +88,11 @@ class Request:
         return self.gpus if self.launcher == "none" or self.task.shared_by == "nobody" else 1
 
 
-def expand(request: Request) -> tuple[list[Job], Any]:
+def expand(request: Request, ahead: bool = False) -> tuple[list[Job], Any]:
     """A job for each entry and, where chance takes part, each seed; and the opened data.
 
-    Everything that can be checked without running is checked. :class:`InputError` for what cannot be used, and for two
-    entries that are the same job.
+    Everything that can be checked without running is checked; ``ahead``: and foreseen, for a dry run.
+    :class:`InputError` for what cannot be used, and for two entries that are the same job.
     """
     task, launch = request.task, request.launch
     jobs: dict[str, Job] = {}
@@ -105,11 +105,12 @@ def expand(request: Request) -> tuple[list[Job], Any]:
         if task.needs == "weights" and entry.model is not None:
             entry.model.weights(task.name)
         plan = task.plan(entry.model, data, entry.settings, request.scale, launch)  # type: ignore[arg-type]
+        more = task.foresee(entry.model, data, entry.settings, request.scale, launch) if ahead and entry.model else ()
         settings, deciding = of_settings.to_json(entry.settings), of_settings.deciding(entry.settings)
         for seed in dict.fromkeys(request.seeds if task.seeded else [0]):
             job = make_job(
                 task, entry.model, entry.name + plan.variant, request.scale, seed, settings, deciding, plan.protocol,
-                plan.resolved, request.data_root, mark, launch, request.device, plan.details,
+                plan.resolved, request.data_root, mark, launch, request.device, (*plan.details, *more),
             )  # fmt: skip
             if job.hash in jobs:
                 same = f"{jobs[job.hash].name} and {job.name}"

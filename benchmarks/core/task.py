@@ -86,6 +86,8 @@ class Task(ABC, Generic[S, D]):
     shared_by: Literal["processes", "itself", "nobody"] = "nobody"
     #: What to show of the metrics: heading, dotted place, factor to the unit that the field prints.
     columns: Sequence[tuple[str, str, float]]
+    #: The task that trains a detector over a frozen network, under a protocol of its own name: ``--frozen`` takes it.
+    frozen_task: str | None = None
     #: Settings that leave a protocol what it is: who computes it, and variants with rows of their own. A run that was
     #: told any other is not held against published rows (:mod:`benchmarks.core.departures`).
     free: Sequence[str] = ()
@@ -115,6 +117,10 @@ class Task(ABC, Generic[S, D]):
     def plan(self, model: Model, data: D, settings: S, scale: str, launch: Launch) -> Plan:
         """How ``model`` is judged; :class:`benchmarks.errors.InputError` where it cannot be."""
         return Plan(self.name)
+
+    def foresee(self, model: Model, data: D, settings: S, scale: str, launch: Launch) -> list[str]:
+        """For people, of a dry run alone: what a job will take. No job waits for it."""
+        return []
 
     def require(self, scale: str, device: str) -> None:
         """:class:`benchmarks.errors.InputError` where this machine cannot run jobs; a dry run does not ask."""

@@ -42,6 +42,19 @@ def task_named(name: str) -> Task[Any, Any]:
     return found[name]
 
 
+def frozen(task: Task[Any, Any]) -> Task[Any, Any]:
+    """The task that judges as ``task`` does, with a network that is not trained: itself, where it trains none.
+
+    :class:`InputError` where there is no such protocol.
+    """
+    if task.frozen_task:
+        return task_named(task.frozen_task)
+    if task.needs == "features":
+        return task
+    known = ", ".join(dict.fromkeys(one.name for one in tasks().values() if one.frozen_task not in (None, one.name)))
+    raise InputError(f"--frozen: {task.name} has no protocol for a frozen network; those of {known} have names")
+
+
 def _modules() -> tuple[str, ...]:
     return (*MODULES, *(name for name in os.environ.get("FLSL_TASKS", "").split(",") if name))
 

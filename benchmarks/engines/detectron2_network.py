@@ -12,7 +12,7 @@ from detectron2.modeling import Backbone
 from detectron2.modeling.backbone.vit import get_vit_lr_decay_rate
 from torch.utils.checkpoint import checkpoint
 
-from benchmarks.backbones.fine_tuning import prepare, recompute, take_off
+from benchmarks.backbones.fine_tuning import prepare, prepared_card, recompute, take_off
 from benchmarks.backbones.global_blocks import global_blocks
 from benchmarks.backbones.layer_decay import lr_factor
 from benchmarks.backbones.patches import nearest_stride, on_padded
@@ -44,7 +44,7 @@ class HouseNet(WindowedViT, Backbone):
 
 def house_net(checkpoint: str, patches: str, **options: Any) -> HouseNet:
     """:class:`HouseNet` for a checkpoint; ``options`` as of :func:`benchmarks.engines.adaptation.vitdet_options`."""
-    return HouseNet(vitdet_options(prepare(checkpoint, patches).card, where=checkpoint, **options))
+    return HouseNet(vitdet_options(prepared_card(checkpoint, patches), where=checkpoint, **options))
 
 
 def fit(config: Any, source: str | os.PathLike[str], adaptation: Adaptation) -> dict[str, torch.Tensor]:

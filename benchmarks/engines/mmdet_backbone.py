@@ -13,12 +13,12 @@ from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import nn
 
-from benchmarks.backbones.fine_tuning import Prepared, prepare, recompute, take_off
+from benchmarks.backbones.fine_tuning import prepare, prepared_card, recompute, take_off
 from benchmarks.backbones.loading import build, load_exactly, weight_differences
 from benchmarks.backbones.patches import nearest_stride, on_padded
 from benchmarks.backbones.pyramid import FourTapPyramid, default_taps
 from benchmarks.backbones.timm_network import TimmNetwork
-from benchmarks.checkpoints.card import Architecture, ResNetArchitecture
+from benchmarks.checkpoints.card import Architecture, Card, ResNetArchitecture
 from benchmarks.errors import InputError
 
 NORMS = {"SyncBN": nn.SyncBatchNorm, "BN": nn.BatchNorm2d}
@@ -49,21 +49,18 @@ class CanonicalBackbone(BaseModule):
     ) -> None:
         super().__init__(init_cfg)
         self.checkpoint, self.frozen, self.patches, self.num_heads = checkpoint, frozen, patches, num_heads
-        self.card = self.prepared().card
+        self.card = self._with_heads(prepared_card(checkpoint, patches))
 
     @property
     def network(self) -> nn.Module:
         return getattr(self, self.holder)
 
-    def prepared(self) -> Prepared:
-        """Tensors and card as this detector takes them."""
-        found = prepare(self.checkpoint, self.patches)
-        if self.num_heads is not None:
-            if not isinstance(found.card.architecture, Architecture):
-                raise InputError(f"{self.checkpoint} is a {found.card.architecture.kind}, whose heads cannot be chosen")
-            architecture = dataclasses.replace(found.card.architecture, num_heads=self.num_heads)
-            found = found._replace(card=dataclasses.replace(found.card, architecture=architecture))
-        return found
+    def _with_heads(self, card: Card) -> Card:
+        if self.num_heads is None:
+            return card
+        if not isinstance(card.architecture, Architecture):
+            raise InputError(f"{self.checkpoint} is a {card.architecture.kind}, whose heads cannot be chosen")
+        return dataclasses.replace(card, architecture=dataclasses.replace(card.architecture, num_heads=self.num_heads))
 
     def init_weights(self) -> None:
         """Load the canonical tensors, all of them."""
@@ -72,7 +69,7 @@ class CanonicalBackbone(BaseModule):
 
     def expected(self) -> dict[str, torch.Tensor]:
         """The tensors that the network must hold before the first step."""
-        return dict(self.prepared().tensors)
+        return prepare(self.checkpoint, self.patches).tensors
 
     def differences(self) -> list[str]:
         """What keeps the network from being exactly the file's."""

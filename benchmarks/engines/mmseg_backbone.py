@@ -15,7 +15,7 @@ from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS, MODELS
 from torch import nn
 
-from benchmarks.backbones.fine_tuning import prepare, recompute, take_off
+from benchmarks.backbones.fine_tuning import prepare, prepared_card, recompute, take_off
 from benchmarks.backbones.loading import build, load_exactly, weight_differences
 from benchmarks.backbones.patches import nearest_stride, on_padded
 from benchmarks.backbones.pyramid import FourTapPyramid
@@ -67,7 +67,7 @@ class SegmentationBackbone(BaseModule):
     ) -> None:
         super().__init__(init_cfg)
         self.checkpoint, self.frozen, self.patches, self.pyramid = checkpoint, frozen, patches, None
-        card = prepare(checkpoint, patches).card
+        card = prepared_card(checkpoint, patches)
         a = card.architecture
         self.network = build(card, drop_path_rate)
         if isinstance(a, ResNetArchitecture) or getattr(a, "hierarchical", False):

@@ -13,9 +13,9 @@ import torch
 from benchmarks.checkpoints.canonical import read_canonical
 from benchmarks.devices import say_once
 from benchmarks.engines.mmcv_ops import operators
+from benchmarks.engines.mmengine_run import run_config
 from benchmarks.engines.pixels import pixel_statistics
 from benchmarks.errors import InputError
-from benchmarks.files import require_file
 
 #: Of a difference so many names are shown; all are counted.
 NAMED = 3
@@ -32,10 +32,9 @@ def build(
 
     Weights are those of the initialisation until :func:`load` puts others in their place.
     """
-    from mmengine.config import Config
     from mmengine.runner import Runner
 
-    config = Config.fromfile(str(require_file(config_file, "config")))
+    config = run_config(config_file)
     mean, std = pixel_statistics(read_canonical(checkpoint)[1])
     config.merge_from_dict(
         {

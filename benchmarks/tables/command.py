@@ -12,6 +12,7 @@ from typing import Any
 
 from benchmarks.core import settings as of_settings
 from benchmarks.core.command import (
+    add_frozen_flag,
     add_origin_flags,
     add_run_flags,
     alone,
@@ -26,11 +27,12 @@ from benchmarks.core.model import Model
 from benchmarks.core.result import Result, read_results
 from benchmarks.core.runner import Entry, chosen, expand, listing, run_missing, work
 from benchmarks.core.task import Task
+from benchmarks.core.tasks import frozen
 from benchmarks.errors import InputError, command_parser
 from benchmarks.files import write_json, write_text
 from benchmarks.processes import leave
 from benchmarks.tables.ablation import Ablation
-from benchmarks.tables.paper import Table, architecture_name
+from benchmarks.tables.paper import Cost, Table, architecture_name
 from benchmarks.tables.render import SUFFIXES, Sheet, render, sheet
 
 ENGINES = ("mmdet", "detectron2")
@@ -60,6 +62,7 @@ class TableCommand:
             metavar="NAME=PATH[,method=...,epochs=...,data=...]", help="repeat it",
         )  # fmt: skip
         add_run_flags(parser)
+        add_frozen_flag(parser)
         parser.add_argument("--format", choices=tuple(SUFFIXES), default="text", help="of the table (default: text)")
         text = f"default: {self.engines[0]}" if self.engines else "for all tables alike; this one needs none"
         parser.add_argument("--engine", choices=self.engines or ENGINES, default=None, help=text)
@@ -89,10 +92,32 @@ class TableCommand:
     def run(self) -> int:
         """Parse, plan, run, render. Returns the exit code."""
         args = self.parser().parse_args()
+        return (self._frozen() if args.frozen else self)._run(args)
+
+    def _frozen(self) -> TableCommand:
+        """The same for the task of a frozen network, beside whose results nobody's stand."""
+        task = frozen(self.task)
+        if task is self.task:
+            return self
+        table = dataclasses.replace(
+            self.table,
+            number=f"{self.table.stem}_frozen",
+            title=f"{task.title}, in percent",
+            benchmark=task.benchmark,
+            source="nobody's rows: none is published under this protocol",
+            rows=(),
+            flags=(),
+            version=task.version,
+            costs={"": Cost(None, "none published")},
+            mini_minutes=task.mini_minutes,
+        )
+        return dataclasses.replace(self, task=task, table=table)
+
+    def _run(self, args: argparse.Namespace) -> int:
         self._say_what_is_idle(args)
         out = Path(args.out)
         wanted = request(self.task, self.entries(args), args)
-        jobs, data = expand(wanted)
+        jobs, data = expand(wanted, ahead=args.dry_run)
         if args.job:
             try:
                 job = chosen(jobs, args.job)
@@ -134,6 +159,8 @@ class TableCommand:
         """An option that every table has and that changes nothing in this one is said to."""
         if args.engine and not self.engines:
             print(f"note: no engine takes part here: --engine {args.engine} changes nothing", file=sys.stderr)
+        if args.frozen and self.task.needs == "features":
+            print("note: the network is frozen here: --frozen changes nothing", file=sys.stderr)
         if args.seeds != [0] and not self.task.seeded:
             print("note: no chance takes part here: --seeds changes nothing", file=sys.stderr)
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
 from benchmarks.backbones.fine_tuning import fitted
+from benchmarks.core.forecast import memory_lines
 from benchmarks.core.model import Model
 from benchmarks.core.task import Launch, Plan, Task
 from benchmarks.engines import mmdet as engine
 from benchmarks.engines.adaptation import require_any_size
 from benchmarks.engines.identity import resolved_config
+from benchmarks.engines.memory import Pass, detector_peak
 from benchmarks.engines.schedule import share
 from benchmarks.errors import InputError
+from benchmarks.uavdt.detector import model_settings
 from benchmarks.uavdt.options import DetectorOptions
 
 S = TypeVar("S", bound=DetectorOptions)
@@ -39,6 +43,19 @@ class AerialDetection(Task[S, D]):
         share(settings.batch, settings.per_device, launch.devices)
         config = resolved_config(engine.read_config(self.configs[scale]))
         return Plan(self.protocol, {"config": config}, details=(self.configs[scale].name,))
+
+    def foresee(self, model: Model, data: D, settings: S, scale: str, launch: Launch) -> list[str]:
+        """The memory of a pass, of frames that lie and fill the size they are resized to."""
+        checkpoint, config = model.weights(self.name), engine.read_config(self.configs[scale])
+        images = share(settings.batch, settings.per_device, launch.devices)
+        step = config["model"]["data_preprocessor"]["pad_size_divisor"]
+        height, width = (-(-side // step) * step for side in (settings.short_side, settings.long_side))
+        accumulated = settings.batch > images * launch.devices
+        told = Pass(images, (height, width), accumulated=accumulated, devices=launch.devices)
+        changes = model_settings(config, settings, model.card.architecture)
+        changes["model.backbone.checkpoint"] = str(checkpoint)
+        asked = {"model": config["model"], "changes": changes, "pass": dataclasses.asdict(told)}
+        return memory_lines(checkpoint, asked, lambda: detector_peak(config, changes, told).line())
 
     def require(self, scale: str, device: str) -> None:
         """mmdet, and for scale paper a GPU."""

@@ -35,6 +35,12 @@ def detector_changes(
     }
 
 
+def model_settings(config: Any, options: DetectorOptions, architecture: Any) -> dict[str, Any]:
+    """Those of :func:`detector_changes` that decide how large the network is."""
+    heads = {} if options.detector_heads is None else {"model.backbone.num_heads": options.detector_heads}
+    return heads | engine.model_changes(config["model"], architecture, options.adaptation)
+
+
 def detector_record(
     runner: Any, config: Path, options: DetectorOptions, changes: Mapping[str, Any], devices: int, architecture: Any
 ) -> dict[str, Any]:
