@@ -5,6 +5,7 @@ import dataclasses
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Optional
 
 import pytest
@@ -38,6 +39,7 @@ class Settings:
     limit: Optional[float] = option(None, "of time")  # noqa: UP045 (people write it so too)
     workers: int = option(4, "that read", launch=True)
     inner: Inner = field(default_factory=Inner)
+    loss: dict[str, float] = field(default_factory=dict)
 
 
 @pytest.fixture
@@ -65,7 +67,7 @@ def test_flags_are_the_fields_with_a_text_and_say_the_defaults_of_both_scales(pa
 
 
 def test_settings_are_plain_data_and_back_and_launching_decides_nothing():
-    own = Settings(rate=1, inner=Inner(3, (1, 2)))
+    own = Settings(rate=1, inner=Inner(3, (1, 2)), loss={"intra": 0.03})
     plain = of_settings.to_json(own)
     assert plain["inner"] == {"radius": 3, "sides": [1, 2]}
     assert of_settings.from_json(Settings, plain) == own
@@ -82,7 +84,7 @@ def test_settings_are_plain_data_and_back_and_launching_decides_nothing():
         ({"layers": [1]}, "layers is \\[1\\]: give"),
         ({"wide": 1}, "wide is 1: give bool"),
         ({"name": "c"}, "--name is 'c': choose one of a, b"),
-        ({"side": 1}, "there is no setting side: choose from rate, name, layers, wide, updates, limit, workers, inner"),
+        ({"side": 1}, "there is no setting side: choose from rate, name, .*, inner, loss"),
     ],
 )
 def test_a_change_of_another_type_is_named(changes, line):
@@ -105,8 +107,10 @@ def test_what_a_run_was_told_and_its_protocol_is_not():
     assert told() == ()
     protocol = {**usual["protocol"], "radius": 99}
     assert told(protocol=protocol) == ("protocol.radius 99",)
-    younger = {name: value for name, value in usual.items() if name != "frames"}
-    assert departures(result("davis", {}, scale="mini", task="davis", settings=younger)) == ()
+    for name in usual:  # a field that is younger than the record says nothing, and hides no other
+        older = {other: value for other, value in {**usual, "protocol": protocol}.items() if other != name}
+        found = departures(result("davis", {}, scale="mini", task="davis", settings=older))
+        assert found == (() if name == "protocol" else ("protocol.radius 99",)), name
     assert departures(result("davis", {}, scale="mini", task="davis", settings={})) == ()
     assert departures(result("davis", {}, scale="mini", task="nobody's", settings={"frames": 3})) == ()
     coco = task_named("coco-mask-rcnn")
@@ -144,6 +148,19 @@ def test_nobody_is_held_against_a_row_by_resemblance():
     assert Attribution.of_card(load_model(POSITIVE_CONTROL).card) == Attribution()
 
 
+def test_another_method_or_none_is_never_a_rows():
+    for source in ("file", "user"):
+        assert not Attribution("MAE", 300, "IN-1k", source).is_of("DINO", 300, "IN-1k")
+        assert not Attribution("", 300, "IN-1k", source).is_of("", 300, "IN-1k")
+
+
+@pytest.mark.parametrize("who", ["file", "table", "layout", "inferred", ""])
+def test_a_card_attributes_where_file_or_list_say_so(who):
+    card = SimpleNamespace(method="DINO", epochs=300, data="IN-1k", provenance={"method": who} if who else {})
+    known = Attribution("DINO", 300, "IN-1k", who)
+    assert Attribution.of_card(card) == (known if who in ("file", "table") else Attribution())
+
+
 def test_the_users_word_needs_a_method():
     assert Attribution.said(None, None, None) is None
     assert Attribution.said("MAE", 1, None) == Attribution("MAE", 1, "", "user")
@@ -160,6 +177,7 @@ def test_a_file_is_called_as_seen_from_its_data_set():
     assert name("/data/coco2/val/1.jpg") == "1.jpg"
     assert name("val/1.jpg") == "1.jpg"
     assert namer(Path())("val/1.jpg") == "val/1.jpg"
+    assert namer(Path())("/val/1.jpg") == "1.jpg"
 
 
 def test_what_was_read_is_kept_until_the_file_is_another(tmp_path, monkeypatch):
@@ -197,6 +215,43 @@ def test_what_was_read_is_kept_until_the_file_is_another(tmp_path, monkeypatch):
     unwritable.unlink()
     unwritable.mkdir()
     assert kept() == "4321"  # a place that cannot be written costs time alone
+
+
+def test_of_many_files_those_that_changed_are_read_and_the_refused_are_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("FLSL_CACHE", str(tmp_path / "cache"))
+    files = [tmp_path / name for name in ("b", "a", "bad", "c")]
+    for file in files:
+        file.write_text(file.name)
+    read, problems = [], []
+
+    def about(path):
+        read.append(path.name)
+        if path.name == "bad":
+            raise InputError("bad is broken")
+        return path.read_text()
+
+    def all_of():
+        facts = KeptFacts(tmp_path, "words")
+        found = facts.of_all(files, about, problems, "files")
+        facts.save()
+        return [(path.name, value) for path, value in found.items()]
+
+    assert all_of() == [("b", "b"), ("a", "a"), ("c", "c")]
+    (written,) = (tmp_path / "cache" / "words").iterdir()
+    assert (sorted(read), problems) == (["a", "b", "bad", "c"], ["bad is broken"])
+    files[1].write_text("other")
+    read.clear()
+    assert all_of() == [("b", "b"), ("a", "other"), ("c", "c")]
+    assert sorted(read) == ["a", "bad"]  # what was refused is asked again
+    assert problems == ["bad is broken"] * 2
+    del files[2]
+    before = written.stat()
+    assert len(all_of()) == 3
+    assert written.stat().st_ino == before.st_ino  # nothing new, nothing written
+    facts = KeptFacts(tmp_path, "words")
+    assert [facts.of(files[0], lambda path: len(read), given) for given in ("x", "y", "x")] == [2, 2, 2]
+    assert facts.of(files[0], lambda path: "not asked", "y") == 2
+    assert facts.of(files[0], about) == "b"  # what it depends on beside the file is a place of its own
 
 
 def test_where_what_can_be_computed_again_is_kept(monkeypatch):

@@ -20,7 +20,7 @@ def departures(result: Result) -> tuple[str, ...]:
     from benchmarks.core.tasks import tasks
 
     task = tasks().get(result.task)
-    if task is None or not result.settings:
+    if task is None:
         return ()
     found = _differences(task.settings(result.scale), result.settings, "")
     return tuple(f"{name} {value}" for name, value in found if name not in task.free)
@@ -32,7 +32,7 @@ def _differences(usual: Any, told: Mapping[str, Any], prefix: str) -> Iterator[t
         if field.name not in told:  # younger than the record
             continue
         own = told[field.name]
-        if dataclasses.is_dataclass(value) and isinstance(own, Mapping):
+        if dataclasses.is_dataclass(value):
             yield from _differences(value, own, f"{name}.")
         elif not field.metadata.get("launch") and own != json.loads(json.dumps(value)):
             yield name, own

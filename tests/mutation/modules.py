@@ -3,7 +3,7 @@
 VIEWS = ["tests/test_pretrain_views.py", "tests/test_chance.py"]
 OBJECTIVE = ["tests/test_pretrain_objective.py", "tests/test_pretrain_step.py", "tests/test_pretrain_replay.py"]
 ENGINES = ["tests/test_mmdet_backbone.py", "tests/test_vitdet.py"]
-CORE = ["tests/test_core_jobs.py", "tests/test_core_settings.py", "tests/test_records.py"]
+CORE = ["tests/test_core_jobs.py", "tests/test_core_work.py", "tests/test_core_settings.py", "tests/test_records.py"]
 
 TESTS: dict[str, list[str]] = {
     "pretrain/schedules.py": ["tests/test_schedules.py"],
@@ -16,7 +16,11 @@ TESTS: dict[str, list[str]] = {
     "pretrain/step.py": [*OBJECTIVE, "tests/test_pretrain_control.py", "tests/test_pretrain_places.py"],
     "benchmarks/knn/vote.py": ["tests/test_knn.py"],
     "benchmarks/knn/geometry.py": ["tests/test_knn.py"],
-    "benchmarks/uavdt/scoring.py": ["tests/test_uavdt_scoring.py", "tests/test_visdrone_scoring.py"],
+    "benchmarks/uavdt/scoring.py": [
+        "tests/test_uavdt_rules.py",
+        "tests/test_uavdt_scoring.py",
+        "tests/test_visdrone_scoring.py",
+    ],
     "benchmarks/davis/propagation.py": ["tests/test_davis_propagation.py", "tests/test_davis_protocols.py"],
     "benchmarks/davis/scoring.py": ["tests/test_davis_rules.py", "tests/test_davis.py"],
     "benchmarks/core/job.py": CORE,

@@ -3,7 +3,8 @@
     python mutate.py FILE > MUTANTS.json
 
 Prints ``[{"line", "was", "is", "kind", "code"}]``, each with the whole changed source. Left out are changes of
-annotations and docstrings, after which the program is the same, and of ``zip``'s ``strict``, which is an assertion.
+annotations and docstrings, after which the program is the same, and of ``zip``'s ``strict`` and a dataclass's
+``frozen``, which are assertions.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def chosen() -> Iterator[tuple[str, Operator]]:
 
 
 def program(code: str) -> str:
-    """What runs of a source: its tree without docstrings, annotations and ``strict`` of ``zip``."""
+    """What runs of a source: its tree without docstrings, annotations, ``strict`` and ``frozen``."""
     tree = ast.parse(code)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
@@ -97,6 +98,9 @@ def program(code: str) -> str:
             node.annotation = ast.Constant("")
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "zip":
             node.keywords = []
+        if isinstance(node, ast.ClassDef):
+            for call in (each for each in node.decorator_list if isinstance(each, ast.Call)):
+                call.keywords = [keyword for keyword in call.keywords if keyword.arg != "frozen"]
     return ast.dump(tree)
 
 
@@ -118,7 +122,8 @@ def mutants(code: str) -> Iterator[dict]:
             now = changed.splitlines()
             begin = next((n for n, (old, new) in enumerate(zip(lines, now, strict=False)) if old != new), len(now))
             back = zip(reversed(lines[begin:]), reversed(now[begin:]), strict=False)
-            end = next((n for n, (old, new) in enumerate(back) if old != new), 0)
+            most = min(len(lines), len(now)) - begin
+            end = next((n for n, (old, new) in enumerate(back) if old != new), most)
             was, now = (" ".join(map(str.strip, each[begin : len(each) - end])) for each in (lines, now))
             yield {"line": begin + 1, "was": was, "is": now, "kind": kind, "code": changed}
 
