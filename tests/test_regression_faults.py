@@ -54,14 +54,13 @@ def wrong_heads(patch):
     """8 attention heads whatever the checkpoint has, as the released detection configs say."""
     from benchmarks.engines import mmdet_backbone
 
-    right = mmdet_backbone.prepare
+    right = mmdet_backbone.prepared_card
 
     def eight(*args):
-        found = right(*args)
-        architecture = dataclasses.replace(found.card.architecture, num_heads=8)
-        return found._replace(card=dataclasses.replace(found.card, architecture=architecture))
+        card = right(*args)
+        return dataclasses.replace(card, architecture=dataclasses.replace(card.architecture, num_heads=8))
 
-    patch.setattr(mmdet_backbone, "prepare", eight)
+    patch.setattr(mmdet_backbone, "prepared_card", eight)
 
 
 def bgr(patch):
