@@ -118,10 +118,8 @@ def memory(checkpoint: Path, scale: str, options: Options, classes: int, devices
     """What a plan says of the peak memory of a run with these options."""
     from benchmarks.engines.memory import Pass, segmenter_peak
 
-    config, images = (
-        engine.read_config(config_file(scale, options.recipe)),
-        share(options.batch, options.per_device, devices),
-    )
+    config = engine.read_config(config_file(scale, options.recipe))
+    images = share(options.batch, options.per_device, devices)
     told = Pass(images, tuple(config["crop_size"]), accumulated=options.batch > images * devices, devices=devices)
     changes = {
         **_model_changes(options, classes, read_card(checkpoint).architecture),
