@@ -7,12 +7,19 @@ from pathlib import Path
 from benchmarks.data_check.report import Report
 from benchmarks.errors import InputError
 from benchmarks.images import read_all, read_rgb
-from benchmarks.uavdt.dataset import FRAMES, GROUND_TRUTH, count_frames, frame_name, read_truth, require_one_size
+from benchmarks.uavdt.dataset import (
+    FRAMES,
+    GROUND_TRUTH,
+    count_frames,
+    frame_name,
+    read_truth,
+    require_one_size,
+    truth_files,
+)
 from benchmarks.uavdt.sequences import ROWS, TEST_FRAMES, TOTAL_FRAMES, TRAIN_SEQUENCES
 
 MARKS = ("UAV-benchmark-M", "UAV-benchmark-MOTD_v1.0")
 WHERE = "https://sites.google.com/view/grli-uavdt"
-_SUFFIXES = ("_gt_whole", "_gt_ignore")
 
 
 def survey(folder: Path, check: bool) -> Report:
@@ -36,19 +43,16 @@ def survey(folder: Path, check: bool) -> Report:
     for name, frames in lengths.items():
         if TEST_FRAMES.get(name, frames) != frames:
             report.subset.append(f"{name}: {frames} of {TEST_FRAMES[name]} frames")
-    texts = {
-        name: [folder / GROUND_TRUTH / f"{name}{suffix}.txt" for suffix in _SUFFIXES]
-        for name in sum(splits.values(), ())
-    }
+    texts = {name: truth_files(folder, name) for name in sum(splits.values(), ())}
     with_truth = [name for name, paths in texts.items() if any(path.is_file() for path in paths)]
     report.count("sequences with ground truth", len(with_truth), len(texts))
     if check and (folder / GROUND_TRUTH).is_dir():
-        rows = dict.fromkeys(_SUFFIXES, 0)
+        objects = regions = 0
         named = [name for name in texts if name in lengths or name in with_truth]
         for name in named:
-            for suffix, number in zip(_SUFFIXES, _check_sequence(report, folder, name, lengths.get(name)), strict=True):
-                rows[suffix] += number
-        report.found |= {"objects": rows["_gt_whole"], "ignored regions": rows["_gt_ignore"]}
+            more = _check_sequence(report, folder, name, lengths.get(name))
+            objects, regions = objects + more[0], regions + more[1]
+        report.found |= {"objects": objects, "ignored regions": regions}
         report.identify(folder, (path for name in named for path in texts[name]))
     return report
 
