@@ -17,6 +17,7 @@ FREE_ON_RESUME = {
         "accumulate",
         "device",
         "compile",
+        "graphs",
         "checkpointing",
         "snapshot_steps",
         "snapshot_minutes",

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from benchmarks.devices import say_device
 from benchmarks.errors import InputError
 from pretrain.ahead import Ahead
-from pretrain.build import make_networks, make_objective
+from pretrain.build import compile_encoders, make_networks, make_objective
 from pretrain.config import Config, as_dict
 from pretrain.data import Batch, make_loader, steps_of
 from pretrain.distributed import Processes, choose_device, mean_over_processes
@@ -40,6 +40,8 @@ class Trainer:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.device = choose_device(config.run.device)
+        if config.run.graphs and self.device.type != "cuda":
+            raise InputError("run.graphs replays CUDA graphs, and this run has no GPU: leave it out")
         self.processes = Processes(self.device)
         self.rank, self.world = self.processes.rank, self.processes.world
         self.loader, self.batches = make_loader(config, self.rank, self.world, self.device)
@@ -65,9 +67,8 @@ class Trainer:
         self._collapsed = False  # at the last line of the log
         self._finite = Finite(scaled=self.work.scaler is not None)
         self._resume()
-        if config.run.compile:
-            for network in (student, teacher):
-                network.encode_all = torch.compile(network.encode_all, dynamic=False)
+        if config.run.compile or config.run.graphs:
+            compile_encoders((student, teacher), config.run.graphs)
         if self.world > 1:
             self.work.wrapped = DistributedDataParallel(student, broadcast_buffers=False, gradient_as_bucket_view=True)
 

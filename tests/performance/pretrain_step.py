@@ -24,6 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from pretrain.build import compile_encoders
 from pretrain.config import Config, ModelConfig
 from pretrain.data import Batch
 from pretrain.networks import Network, choose_attention
@@ -191,7 +192,9 @@ class PlainStep:
 class OurStep:
     """What the trainer does with one batch."""
 
-    def __init__(self, config: Config, precision: str, compiled: bool, device: torch.device = CPU) -> None:
+    def __init__(
+        self, config: Config, precision: str, compiled: bool, device: torch.device = CPU, graphs: bool = False
+    ) -> None:
         torch.manual_seed(0)
         student = Network(config.model, config.model.drop_path).to(device)
         teacher = Network(config.model).to(device).requires_grad_(False)
@@ -201,8 +204,7 @@ class OurStep:
         scaler = torch.amp.GradScaler(device.type) if precision == "fp16" else None
         self.work = Step(student, teacher, objective, autocast=autocast(device, precision), scaler=scaler)
         if compiled:
-            for network in (student, teacher):
-                network.encode_all = torch.compile(network.encode_all, dynamic=False)
+            compile_encoders((student, teacher), graphs)
         self.values = Schedule(config, 100, 256).at(4000)
 
     def __call__(self, batch: Batch) -> float:
