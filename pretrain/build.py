@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 import torch
 
@@ -26,13 +24,12 @@ def make_networks(config: Config, device: torch.device) -> tuple[Network, Networ
     return student, teacher
 
 
-def compile_encoders(networks: Iterable[Network], graphs: bool) -> None:
-    """torch.compile each network's encoder; with ``graphs`` it is replayed as CUDA graphs, one launch each.
+def compile_encoders(*networks: Network, mode: str | None = None) -> None:
+    """torch.compile each network's encoder, whose small kernels a host launches more slowly than a fast GPU runs them.
 
-    A ViT-S/16's step is two thousand small kernels, which a host launches more slowly than a fast GPU runs them.
+    ``mode`` is torch.compile's.
     """
     for network in networks:
-        mode = "reduce-overhead" if graphs else None
         network.encode_all = torch.compile(network.encode_all, dynamic=False, mode=mode)  # type: ignore[method-assign]
 
 

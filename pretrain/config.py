@@ -142,7 +142,6 @@ class RunConfig:
     precision: str = "bf16"  # bf16 | fp16 (with loss scaling) | fp32
     device: str = "auto"  # auto | cpu | cuda
     compile: bool = False  # torch.compile the encoders
-    graphs: bool = False  # compile them, and replay them as CUDA graphs: a step whose host cannot keep up
     checkpointing: bool = False  # recompute activations in the backward pass: less memory, a third more time
     snapshot_steps: int = 0  # a snapshot every so many steps, besides the end of each epoch; 0: none
     snapshot_minutes: float = 15.0

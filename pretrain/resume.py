@@ -17,7 +17,6 @@ FREE_ON_RESUME = {
         "accumulate",
         "device",
         "compile",
-        "graphs",
         "checkpointing",
         "snapshot_steps",
         "snapshot_minutes",

@@ -64,7 +64,6 @@ class Step:
         sums to one, and so does that of the losses. With one part, one forward; with more, and an objective that
         couples queries, the forwards run once more beforehand without gradients, for the statistics.
         """
-        torch.compiler.cudagraph_mark_step_begin()  # what graphs gave to the last step may be overwritten
         self.student.train()
         self.teacher.eval()
         self.optimizer.zero_grad(set_to_none=True)

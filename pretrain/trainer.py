@@ -40,8 +40,6 @@ class Trainer:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.device = choose_device(config.run.device)
-        if config.run.graphs and self.device.type != "cuda":
-            raise InputError("run.graphs replays CUDA graphs, and this run has no GPU: leave it out")
         self.processes = Processes(self.device)
         self.rank, self.world = self.processes.rank, self.processes.world
         self.loader, self.batches = make_loader(config, self.rank, self.world, self.device)
@@ -67,8 +65,8 @@ class Trainer:
         self._collapsed = False  # at the last line of the log
         self._finite = Finite(scaled=self.work.scaler is not None)
         self._resume()
-        if config.run.compile or config.run.graphs:
-            compile_encoders((student, teacher), config.run.graphs)
+        if config.run.compile:
+            compile_encoders(student, teacher)
         if self.world > 1:
             self.work.wrapped = DistributedDataParallel(student, broadcast_buffers=False, gradient_as_bucket_view=True)
 

@@ -193,7 +193,7 @@ class OurStep:
     """What the trainer does with one batch."""
 
     def __init__(
-        self, config: Config, precision: str, compiled: bool, device: torch.device = CPU, graphs: bool = False
+        self, config: Config, precision: str, compiled: bool, device: torch.device = CPU, mode: str | None = None
     ) -> None:
         torch.manual_seed(0)
         student = Network(config.model, config.model.drop_path).to(device)
@@ -204,7 +204,7 @@ class OurStep:
         scaler = torch.amp.GradScaler(device.type) if precision == "fp16" else None
         self.work = Step(student, teacher, objective, autocast=autocast(device, precision), scaler=scaler)
         if compiled:
-            compile_encoders((student, teacher), graphs)
+            compile_encoders(student, teacher, mode=mode)
         self.values = Schedule(config, 100, 256).at(4000)
 
     def __call__(self, batch: Batch) -> float:
