@@ -1,6 +1,8 @@
 """ImageNet as people have it: links, layouts, strays, turned pictures; what the check passes is what runs."""
 
 import json
+import os
+import re
 import shutil
 import unicodedata
 from pathlib import Path
@@ -15,7 +17,7 @@ from benchmarks.checkpoints.card import Architecture
 from benchmarks.controls import write_random_control
 from benchmarks.core.model import load_model
 from benchmarks.errors import InputError
-from benchmarks.knn import dataset, index
+from benchmarks.knn import dataset, index, marks
 from benchmarks.knn.dataset import find_root, pair, read_split
 from benchmarks.knn.run import evaluate, open_image
 from benchmarks.knn.task import Knn, open_imagenet
@@ -265,15 +267,63 @@ def test_a_kept_list_is_the_data_of_now(imagenet, tmp_path, monkeypatch, change)
     with monkeypatch.context() as second:
         for costly in ("list_images", "list_files", "read_boxes"):
             second.setattr(dataset, costly, lambda *_, **__: pytest.fail("done again, though nothing changed"))
-        assert read_split(imagenet, "train", cache=tmp_path) == before
+        again = read_split(imagenet, "train", cache=tmp_path)
+        assert (again, again.images) == (before, before.images)
     change(imagenet)
-    after = read_split(imagenet, "train", cache=tmp_path)
-    assert after == read_split(imagenet, "train")
+    after, fresh = read_split(imagenet, "train", cache=tmp_path), read_split(imagenet, "train")
+    assert (after, after.images) == (fresh, fresh.images)
     assert after.fingerprint != before.fingerprint
+
+
+def test_a_plan_reads_no_boxes_and_a_list_that_was_replaced_is_not_taken(imagenet, tmp_path, monkeypatch):
+    monkeypatch.setattr(index, "SETTLED", -(10**12))
+    first_time = {name: read_split(imagenet, name, cache=tmp_path) for name in ("train", "val")}
+    with monkeypatch.context() as planning:
+        planning.setattr(index.Index, "images", lambda *_: pytest.fail("boxes were read"))
+        splits = {name: read_split(imagenet, name, cache=tmp_path) for name in ("train", "val")}
+        assert dataset.remarks(splits) == dataset.remarks(first_time)
+    one, other = (sorted(tmp_path.glob(f"boxes-{name}-*.json")) for name in ("train", "val"))
+    one[0].write_text(other[0].read_text())  # as if the folders had become those of other data meanwhile
+    assert splits["train"].images == first_time["train"].images
 
 
 def test_a_folder_that_changed_just_now_is_listed_again(imagenet, tmp_path):
     """Of two changes within a tick of a file system's clock nobody sees the second."""
     read_split(imagenet, "train", cache=tmp_path)
     (kept,) = tmp_path.glob("boxes-train-*.json")
-    assert json.loads(kept.read_text())["folders"] is None
+    assert json.loads(kept.read_text().splitlines()[0])["folders"] is None
+
+
+def test_a_mark_is_the_same_by_one_process_and_by_several(tmp_path, monkeypatch):
+    names = [f"ä {number}\n.xml" for number in range(7)]
+    for name in names:
+        (tmp_path / name).write_text(name)
+    monkeypatch.setattr(marks, "PIECE", 3)
+    by_several = marks.files_mark(tmp_path, names)
+    monkeypatch.setattr(marks, "_in_a_process", marks.piece_mark)
+    assert marks.files_mark(tmp_path, names) == by_several
+    os.utime(tmp_path / names[5], ns=(1, 1))
+    assert marks.files_mark(tmp_path, names) != by_several
+
+
+@pytest.mark.parametrize("piece", [3, 100])
+def test_a_file_that_went_away_is_named(tmp_path, monkeypatch, piece):
+    monkeypatch.setattr(marks, "PIECE", piece)
+    names = [f"{number}.xml" for number in range(5)]
+    for name in names[:4]:
+        (tmp_path / name).touch()
+    with pytest.raises(FileNotFoundError) as error:
+        marks.files_mark(tmp_path, names)
+    assert error.value.filename == str(tmp_path / "4.xml")
+
+
+def test_a_link_that_leads_nowhere_since_is_one_line(imagenet, tmp_path, monkeypatch):
+    box = first(imagenet, "Annotations/CLS-LOC/train/**/*.xml")
+    real = tmp_path / "elsewhere.xml"
+    box.rename(real)
+    box.symlink_to(real)
+    monkeypatch.setattr(index, "SETTLED", -(10**12))
+    read_split(imagenet, "train", cache=tmp_path / "index")
+    real.unlink()
+    with pytest.raises(InputError, match=re.escape(f"{box} cannot be read (No such file")):
+        read_split(imagenet, "train", cache=tmp_path / "index")

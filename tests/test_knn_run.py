@@ -148,7 +148,8 @@ def test_a_changed_box_file_makes_a_new_list(imagenet, tmp_path):
     assert after.images[-1].boxes == ((5.0, 5.0, 10.0, 10.0),)
     for kept in (tmp_path / "index").iterdir():
         kept.write_text(kept.read_text()[:100])
-    assert read_split(imagenet, "val", cache=tmp_path / "index") == after
+    again = read_split(imagenet, "val", cache=tmp_path / "index")
+    assert (again, again.images) == (after, after.images)
 
 
 @pytest.mark.parametrize("protocol", ["official", "corrected"])

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -15,7 +16,7 @@ from tqdm import tqdm
 from benchmarks.errors import InputError
 from benchmarks.files import require_folder
 from benchmarks.images import image_size, orientation
-from benchmarks.knn.index import BoxedImage, Files, Index
+from benchmarks.knn.index import BoxedImage, Facts, Files, Index
 from benchmarks.listing import FolderMark, list_files, list_images, stem_of
 
 #: Where a split's images may be, below the root: as torchvision unpacks them, and as Kaggle and the devkit do.
@@ -33,15 +34,21 @@ BOX_FOLDERS = (
 
 @dataclass(frozen=True)
 class Split:
-    """The images of one split that have boxes, sorted by path, and how many had none.
+    """What one split consists of; its images are read from the list when they are first asked for.
 
     ``fingerprint`` is a SHA-256 over the names of all images and the names, sizes and times of the box files and of the
     images that have one.
     """
 
-    images: tuple[BoxedImage, ...]
-    without_boxes: int
+    facts: Facts
+    without_boxes: int  # images
     fingerprint: str
+    read: Callable[[], list[BoxedImage]] = field(repr=False, compare=False)
+
+    @cached_property
+    def images(self) -> tuple[BoxedImage, ...]:
+        """The images that have boxes, sorted by path."""
+        return tuple(self.read())
 
 
 def find_root(root: str | os.PathLike[str]) -> Path:
@@ -193,17 +200,23 @@ def read_split(root: Path, split: str, progress: bool = False, cache: str | os.P
     if files is None:
         files, folders = _list_split(pictures, texts, split)
     mark = files.mark(pictures, texts)
-    images = index.images(pictures, mark)
-    if images is None:
-        known = False
+    facts = index.facts(mark)
+
+    def read() -> list[BoxedImage]:
         pairs = zip(files.boxed, files.box_files, strict=True)
         shown = tqdm(pairs, f"boxes of {split}", len(files.boxed), unit="image", disable=not progress)
-        images = _read_boxes_of(shown, pictures, texts)
-    if not known:
-        index.save(files, folders, pictures, mark, images)
-    if not images:
+        return _read_boxes_of(shown, pictures, texts)
+
+    if facts is None or not known:
+        images = index.images(pictures, mark) or read()
+        facts = Facts.of(images)
+        index.save(files, folders, pictures, mark, images, facts)
+        found = Split(facts, files.images - facts.images, mark, lambda: images)
+    else:
+        found = Split(facts, files.images - facts.images, mark, lambda: index.images(pictures, mark) or read())
+    if not facts.images:
         raise InputError(f"none of the {files.images} images in {pictures} has a box in {texts}: names must agree")
-    return Split(tuple(images), files.images - len(images), mark)
+    return found
 
 
 def remarks(splits: dict[str, Split]) -> list[str]:
@@ -212,7 +225,7 @@ def remarks(splits: dict[str, Split]) -> list[str]:
     :class:`InputError` where no validation class has a training image.
     """
     lines = []
-    train, val = ({name for image in splits[split].images for name in image.names} for split in ("train", "val"))
+    train, val = (set(splits[split].facts.classes) for split in ("train", "val"))
     if absent := sorted(val - train):
         shown = ", ".join(absent[:3])
         lines.append(
@@ -221,9 +234,8 @@ def remarks(splits: dict[str, Split]) -> list[str]:
         if len(absent) == len(val):
             raise InputError(f"{lines[0]}: are train and val of one data set?")
     for name, split in splits.items():
-        boxes = [box for image in split.images for box in image.boxes]
-        flat = [box for box in boxes if box[2] <= box[0] or box[3] <= box[1]]
-        if flat:
-            where = f"{len(flat)} of {len(boxes)} {name} boxes have no area, such as {flat[0]}"
+        facts = split.facts
+        if facts.flat:
+            where = f"{facts.flat} of {facts.boxes} {name} boxes have no area, such as {facts.a_flat_one}"
             lines.append(f"{where}: boxes are xmin, ymin, xmax, ymax, not width and height")
     return lines

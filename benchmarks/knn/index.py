@@ -11,16 +11,17 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.errors import InputError
 from benchmarks.files import no_collection, write_text
+from benchmarks.knn.marks import files_mark
 from benchmarks.listing import FolderMark, unchanged
 
 #: Raise it when what is kept changes its meaning.
-VERSION = 4
+VERSION = 5
 
 #: How old (ns) a folder's last change must be: of two within a tick of its clock the second would not be seen.
 SETTLED = 2_000_000_000
@@ -33,6 +34,23 @@ class BoxedImage(NamedTuple):
     size: tuple[int, int]
     boxes: tuple[tuple[float, float, float, float], ...]
     names: tuple[str, ...]  # the class (wnid) of each box
+
+
+class Facts(NamedTuple):
+    """What a plan says of a split's boxes, without reading them."""
+
+    images: int  # that have boxes
+    boxes: int
+    flat: int  # boxes without area
+    a_flat_one: tuple[float, ...]  # the first of them; empty where there is none
+    classes: list[str]  # of the boxes, sorted
+
+    @classmethod
+    def of(cls, images: list[BoxedImage]) -> Facts:
+        boxes = [box for image in images for box in image.boxes]
+        flat = [box for box in boxes if box[2] <= box[0] or box[3] <= box[1]]
+        classes = sorted({name for image in images for name in image.names})
+        return cls(len(images), len(boxes), len(flat), flat[0] if flat else (), classes)
 
 
 class Files(NamedTuple):
@@ -48,21 +66,27 @@ class Files(NamedTuple):
         """A SHA-256 over the names of all images, and the names, sizes and times of box files and boxed images.
 
         Of an image without a box file the name decides alone: to ask for all sizes would take as long as the rest.
+        :class:`InputError` where one of these files is not there.
         """
-        marks = (self.images_sha256, _stated(texts, self.box_files + self.spare), _stated(pictures, self.boxed))
+        try:
+            asked = files_mark(texts, self.box_files + self.spare), files_mark(pictures, self.boxed)
+        except OSError as error:
+            raise InputError(f"{error.filename} cannot be read ({error.strerror}): mend it or remove it") from error
+        marks = (self.images_sha256, *asked)
         return hashlib.sha256(" ".join(marks).encode()).hexdigest()
 
 
 class Index:
-    """The file at ``path``, or nothing where there is none that can be read. A column each: objects read slowly."""
+    """The file at ``path``, or nothing where there is none that can be read.
+
+    Two lines of JSON: what a plan wants, and the boxes, a column each (objects read slowly).
+    """
 
     def __init__(self, path: Path | None) -> None:
-        self.path, self.kept = path, dict[str, Any]()
-        if path:
-            with contextlib.suppress(OSError, ValueError), no_collection():
-                found = json.loads(path.read_text(encoding="utf-8"))
-                if isinstance(found, dict) and found.get("version") == VERSION:
-                    self.kept = found
+        self.path = path
+        self.kept = self._line(0)
+        if self.kept.get("version") != VERSION:
+            self.kept = {}
 
     @property
     def files(self) -> Files | None:
@@ -70,10 +94,17 @@ class Index:
         folders = self.kept.get("folders")
         return Files(*self.kept["files"]) if folders and unchanged(folders) else None
 
+    def facts(self, mark: str) -> Facts | None:
+        """What the boxes are like, if no file changed since."""
+        if self.kept.get("mark") != mark:
+            return None
+        *numbers, flat, classes = self.kept["facts"]
+        return Facts(*numbers, tuple(flat), classes)
+
     def images(self, pictures: Path, mark: str) -> list[BoxedImage] | None:
         """The images that have boxes, if no file changed since."""
-        kept = self.kept
-        if kept.get("mark") != mark:
+        kept = self._line(1)
+        if kept.get("mark") != mark:  # another command may have written the file anew
             return None
         within = os.path.join(pictures, "")
         sides, corners, classes = iter(kept["sizes"]), iter(kept["corners"]), iter(kept["classes"])
@@ -85,15 +116,19 @@ class Index:
             ]
 
     def save(
-        self, files: Files, folders: list[FolderMark], pictures: Path, mark: str, images: list[BoxedImage]
+        self, files: Files, folders: list[FolderMark], pictures: Path, mark: str, images: list[BoxedImage], facts: Facts
     ) -> None:
         """Keep what was listed and read. A place that cannot be written costs time, not the result."""
         settled = all(time.time_ns() - changed > SETTLED for _, changed, _, _ in folders)
         within = len(os.path.join(pictures, ""))
-        content = {
+        plan = {
             "version": VERSION,
             "folders": folders if settled else None,
             "files": files,
+            "mark": mark,
+            "facts": facts,
+        }
+        boxes = {
             "mark": mark,
             "names": [image.path[within:] for image in images],
             "sizes": [side for image in images for side in image.size],
@@ -103,13 +138,11 @@ class Index:
         }
         if self.path:
             with contextlib.suppress(OSError):
-                write_text(self.path, json.dumps(content))
+                write_text(self.path, f"{json.dumps(plan)}\n{json.dumps(boxes)}\n")
 
-
-def _stated(folder: Path, names: Iterable[str]) -> str:
-    """A SHA-256 over ``names`` of files in ``folder``, their sizes and modification times."""
-    within, marks = os.path.join(folder, ""), []
-    for name in names:
-        about = os.stat(within + name)
-        marks.append(f"{name} {about.st_size} {about.st_mtime_ns}\n")
-    return hashlib.sha256("".join(marks).encode()).hexdigest()
+    def _line(self, number: int) -> dict[str, Any]:
+        if self.path:
+            with contextlib.suppress(OSError, ValueError), no_collection(), open(self.path, encoding="utf-8") as stream:
+                found = json.loads(next(islice(stream, number, None), ""))
+                return found if isinstance(found, dict) else {}
+        return {}

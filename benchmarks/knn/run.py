@@ -212,8 +212,8 @@ def evaluate(
     for line in processes.together(lambda: remarks(splits)):
         if processes.rank() == 0:
             say(line)
-    check_ks(ks, len(splits["train"].images) * GRID * GRID)
-    classes = sorted({wnid for split in splits.values() for image in split.images for wnid in image.names})
+    check_ks(ks, splits["train"].facts.images * GRID * GRID)
+    classes = sorted({wnid for split in splits.values() for wnid in split.facts.classes})
     class_index = {wnid: index for index, wnid in enumerate(classes)}
     say_device(device)
     tokens = module.to(where).patch_tokens
@@ -237,7 +237,7 @@ def evaluate(
     for name, images in used.items():
         if not images:
             raise InputError(
-                f"none of the {len(splits[name].images)} {name} images has a box inside the crop: check the box files"
+                f"none of the {splits[name].facts.images} {name} images has a box inside the crop: check the box files"
             )
     if pictures is not None:
         shown = splits["val"].images[:: max(len(splits["val"].images) // PICTURES, 1)][:PICTURES]
@@ -253,7 +253,7 @@ def evaluate(
         "train_images": used["train"],
         "val_images": used["val"],
         "left_out": {
-            name: {"no_box": split.without_boxes, "no_box_in_crop": len(split.images) - used[name]}
+            name: {"no_box": split.without_boxes, "no_box_in_crop": split.facts.images - used[name]}
             for name, split in splits.items()
         },
         "classes": len(classes),

@@ -83,7 +83,7 @@ class Knn(Task[Settings, BoxedImageNet]):
 
     def describe(self, data: BoxedImageNet, settings: Settings) -> list[str]:
         """How many images."""
-        counts = ", ".join(f"{len(split.images):,} {name} images with boxes" for name, split in data.splits.items())
+        counts = ", ".join(f"{split.facts.images:,} {name} images with boxes" for name, split in data.splits.items())
         return [f"data: {data.root}, {counts}", *remarks(data.splits)]
 
     def suit(self, model: Model, settings: Settings, scale: str) -> None:
@@ -182,7 +182,7 @@ class PretrainedKnn(Task[PretrainedSettings, BoxedImageNet]):
 
 def judge(model: Model, data: BoxedImageNet, settings: Settings, place: Place) -> Outcome:
     """Accuracies with their interval; pictures of votes go into the folder."""
-    ks = [k for k in settings.ks if k <= 9 * len(data.splits["train"].images)]
+    ks = [k for k in settings.ks if k <= 9 * data.splits["train"].facts.images]
     run = evaluate(
         model, data.root, settings.protocol, ks, place.device, progress=place.progress, dtype=settings.dtype,
         cache=index_folder(), pictures=place.folder / "pictures",
