@@ -16,13 +16,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
-from tqdm import tqdm
 
 from benchmarks import shapes
 from benchmarks.backbones.positions import sincos_mae
 from benchmarks.backbones.vit import HouseViT
 from benchmarks.checkpoints.canonical import write_canonical
 from benchmarks.checkpoints.card import DINO_RESIZE, IMAGENET_MEAN, IMAGENET_STD, Architecture, Card
+from benchmarks.progress import Progress
 
 #: The ViT of the demo, its FLSL pretraining and both controls: FLSL's layout (no class token, fixed
 #: sine-cosine positions) at a size that two CPU cores train in minutes. 0.8 M parameters.
@@ -91,7 +91,7 @@ def render_training_set(pictures: int, progress: bool = True) -> tuple[np.ndarra
     Scenes of small objects and pictures of one large object in turn: the benchmarks show both.
     """
     images, maps = [], []
-    for index in tqdm(range(pictures), desc="rendering", unit="image", disable=not progress):
+    for index in Progress(range(pictures), desc="rendering", unit="image", disable=not progress):
         if index % 2:
             scene = shapes.render_single(TRAINING_WORLD, index, index // 2 % len(shapes.OBJECT_CLASSES))
         else:
@@ -121,7 +121,7 @@ def train_positive_control(seed: int, steps: int, pictures: int, batch: int = 32
     optimizer = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-3, total_steps=steps, pct_start=0.1)
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
-    bar = tqdm(range(steps), desc="positive control", unit="step", disable=not progress)
+    bar = Progress(range(steps), desc="positive control", unit="step", disable=not progress)
     for step in bar:
         pixels, labels = random_crops(images, maps, batch, side, rng)
         tensor = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255.0
@@ -138,7 +138,7 @@ def train_positive_control(seed: int, steps: int, pictures: int, batch: int = 32
         schedule.step()
         if step % 20 == 0:
             right = (logits.flatten(0, 1).argmax(1) == targets)[on_object].float().mean().item()
-            bar.set_postfix(loss=f"{loss.item():.3f}", objects=f"{right:.2f}")
+            bar.set_postfix(loss=f"{loss.item():.3f}", objects=f"{right:.2f}", refresh=False)
     return module.eval()
 
 

@@ -21,10 +21,10 @@ from typing import TypeVar
 import cv2
 import numpy as np
 from PIL import Image, PngImagePlugin
-from tqdm import tqdm
 
 from benchmarks.errors import InputError
 from benchmarks.files import require_file
+from benchmarks.progress import Progress
 
 #: Pixels beyond which a picture is refused: 2 GiB in Pillow and 1.5 GiB as the array.
 MOST_PIXELS = 2**29
@@ -145,7 +145,7 @@ def read_all(
     results: dict[File, Result] = {}
     # Decoding leaves the interpreter lock, so threads are enough.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        outcomes = tqdm(pool.map(attempt, paths), total=len(paths), desc=what, leave=False, dynamic_ncols=True)
+        outcomes = Progress(pool.map(attempt, paths), total=len(paths), desc=what, leave=False, dynamic_ncols=True)
         for path, outcome in zip(paths, outcomes, strict=True):
             if isinstance(outcome, InputError):
                 problems.append(str(outcome))

@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 from torch.nn.parallel import DistributedDataParallel
-from tqdm import tqdm
 
 from benchmarks.devices import say_device
 from benchmarks.errors import InputError
+from benchmarks.progress import Progress
 from pretrain.ahead import Ahead
 from pretrain.build import compile_encoders, make_networks, make_objective
 from pretrain.config import Config, as_dict
@@ -97,12 +97,11 @@ class Trainer:
             if self.step == 0:
                 self._save()  # a disk that cannot take snapshots is found out before the first step
         saved_at = time.monotonic()
-        bar = tqdm(
+        bar = Progress(
             total=self.schedule.steps,
             initial=self.step,
             desc=self.config.objective.kind.upper(),
             unit="step",
-            mininterval=0.1 if sys.stderr.isatty() else 30.0,  # a batch system's log wants no line a step
             disable=not self.processes.first,
         )
         with Requests() as requests, bar as self.progress:

@@ -1,11 +1,13 @@
 """The one line that a command says when its input is not usable."""
 
 import io
+import time
 
 import pytest
 from tqdm import tqdm
 
 from benchmarks.errors import InputError, run_command
+from benchmarks.progress import Progress
 
 
 def kept():
@@ -29,3 +31,12 @@ def test_the_line_is_its_own_even_after_a_progress_bar(capsys, main):
         run_command(main)
     assert stop.value.code == 2
     assert capsys.readouterr().err.splitlines()[-1] == "error: number 3 is bad: take another"
+
+
+@pytest.mark.parametrize(("terminal", "least", "most"), [(True, 5, 9), (False, 1, 2)])
+def test_a_log_gets_no_line_a_step(monkeypatch, terminal, least, most):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal, raising=False)
+    log = io.StringIO()
+    for _ in Progress(range(5), file=log, leave=False):
+        time.sleep(0.12)  # longer than a bar on a terminal waits
+    assert least <= log.getvalue().count("%|") <= most

@@ -6,7 +6,6 @@ from typing import cast
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from benchmarks.backbones import load_backbone
 from benchmarks.checkpoints.card import Architecture, ResNetArchitecture, TimmArchitecture
@@ -15,6 +14,7 @@ from benchmarks.devices import add_device_argument, say_device, usable_device
 from benchmarks.errors import InputError, command_parser, run_command
 from benchmarks.extraction import OUTPUTS, check_layers, features_of, find_pictures, write_features
 from benchmarks.files import atomic_path, require_file
+from benchmarks.progress import Progress
 
 BATCH = 16
 
@@ -41,7 +41,7 @@ def of_array(path: str, model: Model, layers: list[int] | None, device: torch.de
     """Features of a .npy of inputs as one array ``[B, N, D]``, or ``[B, L, N, D]`` with layers."""
     inputs = read_inputs(path, model.card.architecture)
     parts = []
-    for i in tqdm(range(0, len(inputs), BATCH), desc="features", unit="batch", disable=len(inputs) <= BATCH):
+    for i in Progress(range(0, len(inputs), BATCH), desc="features", unit="batch", disable=len(inputs) <= BATCH):
         images = torch.from_numpy(np.ascontiguousarray(inputs[i : i + BATCH])).to(device)
         if layers is None:
             with torch.inference_mode():
@@ -106,7 +106,7 @@ def main() -> int:
         shape = f"float32 {list(array.shape)}"
     else:
         found = features_of(model, pictures, arguments.size, arguments.layers, device)
-        bar = tqdm(found, total=len(pictures), desc="features", unit="image", disable=len(pictures) < BATCH)
+        bar = Progress(found, total=len(pictures), desc="features", unit="image", disable=len(pictures) < BATCH)
         shape = f"{write_features(arguments.out, bar, model)} images"
     heads = getattr(card.architecture, "num_heads", None)
     network = f"network with {heads} heads" if heads else "network"

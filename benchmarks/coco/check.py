@@ -13,14 +13,13 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tqdm import tqdm
-
 from benchmarks.coco.dataset import CocoRoot
 from benchmarks.coco.findings import NAMED, count
 from benchmarks.core.data import cache_folder
 from benchmarks.errors import InputError
 from benchmarks.files import write_text
 from benchmarks.images import image_size, orientation, read_rgb
+from benchmarks.progress import Progress
 
 #: Pictures of a split up to which a run decodes all of them before it starts; of larger ones it reads the headers.
 WHOLE = 5_000
@@ -39,7 +38,9 @@ def picture_faults(data: CocoRoot, split: str, whole: bool, progress: bool = Fal
 
     # Decoding leaves the interpreter lock, so threads are enough.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        sizes = tqdm(pool.map(look, paths), f"pictures of {split}2017", len(paths), leave=False, disable=not progress)
+        sizes = Progress(
+            pool.map(look, paths), f"pictures of {split}2017", len(paths), leave=False, disable=not progress
+        )
         found = list(sizes)
     return list(_faults(paths, found, listing.sizes))
 

@@ -13,11 +13,10 @@ import zipfile
 import zlib
 from pathlib import Path
 
-from tqdm import tqdm
-
 from benchmarks.data_check.archives import SOURCE, Archive
 from benchmarks.errors import InputError
 from benchmarks.files import sha256_of
+from benchmarks.progress import Progress
 
 BLOCK = 1 << 20
 #: Connections in a row that may end before their time without a byte; one that brought some starts the count anew.
@@ -63,7 +62,7 @@ def fetch(archive: Archive, folder: Path) -> Path:
     there = part.stat().st_size if part.is_file() else 0
     _require_space(folder, archive.size - there, archive.name)
     failures = 0
-    with tqdm(
+    with Progress(
         total=archive.size, initial=there, desc=archive.name, unit="B", unit_scale=True, dynamic_ncols=True
     ) as bar:
         while there < archive.size:
@@ -103,7 +102,7 @@ def unpack(path: Path, folder: Path) -> None:
             _require_space(folder, sum(member.file_size for member in members), f"unpacking {path.name}")
             shutil.rmtree(temporary, ignore_errors=True)  # of a run that was killed
             temporary.mkdir()
-            for member in tqdm(members, desc=f"unpacking {path.name}", dynamic_ncols=True, leave=False):
+            for member in Progress(members, desc=f"unpacking {path.name}", dynamic_ncols=True, leave=False):
                 source.extract(member, temporary)
             for entry in sorted(temporary.iterdir()):
                 _move(entry, folder / entry.name)
@@ -113,7 +112,7 @@ def unpack(path: Path, folder: Path) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _receive(archive: Archive, part: Path, there: int, bar: tqdm) -> None:
+def _receive(archive: Archive, part: Path, there: int, bar: Progress) -> None:
     """Append what the server sends from byte ``there`` on; a server that sends everything is started over with."""
     request = urllib.request.Request(archive.url, headers={"Range": f"bytes={there}-"} if there else {})
     with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:

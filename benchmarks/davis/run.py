@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from benchmarks import backbones
 from benchmarks.davis.beside import Writer, read_ahead
@@ -27,6 +26,7 @@ from benchmarks.davis.scoring import evaluate as score
 from benchmarks.davis.threads import settle
 from benchmarks.devices import say_device, usable_device
 from benchmarks.errors import InputError
+from benchmarks.progress import Progress
 
 #: Frames encoded at once where the caller does not say. On a CPU more gain nothing, and one at a time is the
 #: published program's arithmetic to the last bit; on a GPU single frames of a small ViT leave it idle.
@@ -120,7 +120,7 @@ def propagate(
     say_device(device)
     inputs = {_input_size(encoder, read_first_mask(video), protocol) for video in videos}
     start = time.monotonic()
-    with tqdm(total=sum(len(video.frames) for video in videos), unit="frame", disable=not progress) as bar:
+    with Progress(total=sum(len(video.frames) for video in videos), unit="frame", disable=not progress) as bar:
 
         def carry(video: Video) -> None:
             found = []

@@ -17,7 +17,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from benchmarks.davis.dataset import (
     FEWEST_MASKS,
@@ -31,6 +30,7 @@ from benchmarks.davis.dataset import (
 from benchmarks.errors import InputError, say
 from benchmarks.files import require_folder
 from benchmarks.listing import by_stem, list_files, stem_of
+from benchmarks.progress import Progress
 
 #: The tolerance of F as a fraction of the image diagonal.
 BOUNDARY_TOLERANCE = 0.008
@@ -241,7 +241,7 @@ def evaluate(
         predictions = require_folder(predictions, "folder of predictions")
     root = find_root(davis_root)
     scores = {}
-    for name in tqdm(sequence_names(root, sequences), desc="J&F", unit="sequence", disable=not progress):
+    for name in Progress(sequence_names(root, sequences), desc="J&F", unit="sequence", disable=not progress):
         truth = truth_of(root, name, frames)
         if in_memory:
             if len(predictions.get(name, ())) != len(truth.masks):

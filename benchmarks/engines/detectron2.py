@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
 from benchmarks.backbones.loading import load_exactly
 from benchmarks.checkpoints.canonical import read_canonical
@@ -29,6 +28,7 @@ from benchmarks.engines.schedule import Schedule
 from benchmarks.errors import InputError
 from benchmarks.files import atomic_path, require_file
 from benchmarks.processes import PATIENCE
+from benchmarks.progress import Progress
 
 if TYPE_CHECKING:
     from benchmarks.coco.dataset import CocoRoot
@@ -191,7 +191,7 @@ class _Log:
         if rank == 0:
             kept = self.path.read_text().splitlines()[:start] if start and self.path.exists() else []
             self.path.write_text("".join(line + "\n" for line in kept))
-        self.bar = tqdm(total=updates, initial=start, desc="detector", unit="step", disable=not progress)
+        self.bar = Progress(total=updates, initial=start, desc="detector", unit="step", disable=not progress)
 
     def write(self, update: int, losses: dict[str, float]) -> None:
         if not abs(losses["loss"]) < float("inf"):
@@ -200,7 +200,7 @@ class _Log:
             with open(self.path, "a", encoding="utf-8") as stream:
                 stream.write(json.dumps({"iteration": update, **losses}) + "\n")
         self.bar.update()
-        self.bar.set_postfix(loss=f"{losses['loss']:.3f}")
+        self.bar.set_postfix(loss=f"{losses['loss']:.3f}", refresh=False)
 
     def close(self) -> None:
         self.bar.close()
@@ -226,7 +226,7 @@ def detect(
     prepare, mine = mapper(config.augmentations.test, training=False), entries[comm.get_rank() :: comm.get_world_size()]
     model.eval()
     found: list[dict[str, Any]] = []
-    for entry in tqdm(mine, desc="detections", unit="image", disable=not progress):
+    for entry in Progress(mine, desc="detections", unit="image", disable=not progress):
         with torch.inference_mode():
             instances = model([prepare(entry)])[0]["instances"].to("cpu")
         for detection in instances_to_coco_json(instances, entry["image_id"]):

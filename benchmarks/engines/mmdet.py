@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from benchmarks.backbones.patches import nearest_stride
 from benchmarks.engines.adaptation import Adaptation, has_stages, widths_of
@@ -25,6 +24,7 @@ from benchmarks.engines.mmengine_run import (
 )
 from benchmarks.engines.schedule import Schedule
 from benchmarks.errors import InputError
+from benchmarks.progress import Progress
 
 __all__ = [
     "LAUNCHERS",
@@ -129,7 +129,7 @@ def detect(runner, dataloader_config: dict[str, Any], progress: bool = True) -> 
     categories = loader.dataset.cat_ids
     model = runner.model.eval()
     found = []
-    for batch in tqdm(_without_worker_traceback(loader), desc="detections", unit="batch", disable=not progress):
+    for batch in Progress(_without_worker_traceback(loader), desc="detections", unit="batch", disable=not progress):
         with torch.inference_mode():
             samples = model.test_step(batch)
         for sample in samples:

@@ -14,11 +14,11 @@ from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS, TRANSFORMS
-from tqdm import tqdm
 
 from benchmarks.errors import InputError
 from benchmarks.images import read_rgb
 from benchmarks.processes import PATIENCE
+from benchmarks.progress import Progress
 
 SNAPSHOT = "last.pth"
 
@@ -115,7 +115,7 @@ class LossLog(Hook):
         self.path = Path(runner.work_dir) / "losses.jsonl"
         kept = self.path.read_text().splitlines()[: runner.iter] if runner.iter and self.path.exists() else []
         self.path.write_text("".join(line + "\n" for line in kept))
-        self.bar = tqdm(
+        self.bar = Progress(
             total=runner.max_iters, initial=runner.iter, desc="training", unit="step", disable=not self.progress
         )
 
@@ -129,7 +129,7 @@ class LossLog(Hook):
             with open(self.path, "a", encoding="utf-8") as stream:
                 stream.write(json.dumps({"iteration": runner.iter + 1, **losses}) + "\n")
         self.bar.update()
-        self.bar.set_postfix(loss=f"{losses['loss']:.3f}")
+        self.bar.set_postfix(loss=f"{losses['loss']:.3f}", refresh=False)
 
     def after_train(self, runner) -> None:
         self.bar.close()
@@ -144,7 +144,7 @@ class TestBar(Hook):
 
     def before_test(self, runner) -> None:
         batches = len(runner.test_dataloader)
-        self.bar = tqdm(total=batches, desc="test", unit="batch", disable=not self.progress)
+        self.bar = Progress(total=batches, desc="test", unit="batch", disable=not self.progress)
 
     def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         self.bar.update()

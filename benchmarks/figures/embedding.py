@@ -11,13 +11,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
-from tqdm import tqdm
 
 from benchmarks.errors import InputError
 from benchmarks.figures.separability import silhouette
 from benchmarks.figures.sheet import COLOURS, MARKS, panel, save_figure
 from benchmarks.figures.similarity import chosen_layers, load_networks
 from benchmarks.figures.sources import UNLABELLED, layers, pair, read_picture, segments_of
+from benchmarks.progress import Progress
 
 WANTED = "scikit-learn==1.9.1"
 
@@ -86,7 +86,7 @@ def write_figure4b(
                     group = segments_of(picture.labels, layer.grid)
                 groups[name].setdefault(layer.name, []).append(group[picked])
     arrays, rows, numbers = {"seed": np.array(seed), "perplexity": np.array(perplexity)}, {}, {}
-    bar = tqdm(total=sum(map(len, gathered.values())), desc="t-SNE", unit="layer", disable=not progress)
+    bar = Progress(total=sum(map(len, gathered.values())), desc="t-SNE", unit="layer", disable=not progress)
     for name, by_layer in gathered.items():
         rows[name], numbers[name] = [], []
         for layer, parts in by_layer.items():

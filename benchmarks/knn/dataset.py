@@ -11,13 +11,12 @@ from functools import cached_property
 from pathlib import Path
 from xml.etree import ElementTree
 
-from tqdm import tqdm
-
 from benchmarks.errors import InputError
 from benchmarks.files import require_folder
 from benchmarks.images import image_size, orientation
 from benchmarks.knn.index import BoxedImage, Facts, Files, Index
 from benchmarks.listing import FolderMark, list_files, list_images, stem_of
+from benchmarks.progress import Progress
 
 #: Where a split's images may be, below the root: as torchvision unpacks them, and as Kaggle and the devkit do.
 IMAGE_FOLDERS = ("{split}", "Data/CLS-LOC/{split}", "ILSVRC/Data/CLS-LOC/{split}")
@@ -204,7 +203,7 @@ def read_split(root: Path, split: str, progress: bool = False, cache: str | os.P
 
     def read() -> list[BoxedImage]:
         pairs = zip(files.boxed, files.box_files, strict=True)
-        shown = tqdm(pairs, f"boxes of {split}", len(files.boxed), unit="image", disable=not progress)
+        shown = Progress(pairs, f"boxes of {split}", len(files.boxed), unit="image", disable=not progress)
         return _read_boxes_of(shown, pictures, texts)
 
     if facts is None or not known:

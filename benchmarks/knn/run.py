@@ -15,7 +15,6 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset, default_collate
-from tqdm import tqdm
 
 from benchmarks.checkpoints.card import IMAGENET_MEAN, IMAGENET_STD, Card
 from benchmarks.core.model import Model
@@ -29,6 +28,7 @@ from benchmarks.knn.geometry import CROP, GRID, RESIZE, check_protocol, partitio
 from benchmarks.knn.pictures import draw_patches, write_picture
 from benchmarks.knn.search import nearest
 from benchmarks.knn.vote import check_ks, class_votes, vote_with_bank
+from benchmarks.progress import Progress
 
 KS = (10, 20, 100, 200)
 
@@ -143,7 +143,7 @@ class Extractor:
         with BankWriter(len(entries) * GRID * GRID, self.card.architecture.embed_dim, dtype, path) as writer:
             workers = reading_workers(len(entries)) if self.workers is None else self.workers
             loader = DataLoader(self.dataset(entries), self.batch_size, num_workers=workers, collate_fn=collate)
-            for batch in tqdm(loader, desc=f"features of {name}", unit="batch", disable=not self.progress):
+            for batch in Progress(loader, desc=f"features of {name}", unit="batch", disable=not self.progress):
                 if isinstance(batch, InputError):
                     raise batch
                 images, ids, classes = batch

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from benchmarks.core.model import Model
 from benchmarks.images import read_labels, read_rgb
+from benchmarks.progress import Progress
 from benchmarks.segmentation.dataset import Pair
 
 #: Images in a batch.
@@ -48,7 +48,7 @@ def batches(
 ) -> Iterator[Batch]:
     """The features of ``pairs`` in their order, images of one size together; ``layers`` are concatenated."""
     waiting: list[tuple[Pair, np.ndarray, np.ndarray]] = []
-    for pair in tqdm(pairs, desc=what, unit="image", disable=not progress, leave=False):
+    for pair in Progress(pairs, desc=what, unit="image", disable=not progress, leave=False):
         item = (pair, *view(pair))
         if waiting and (len(waiting) == BATCH or waiting[0][1].shape != item[1].shape):
             yield _batch(model, waiting, device, layers, norm)

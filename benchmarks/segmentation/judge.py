@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from benchmarks.core.model import Model
 from benchmarks.devices import usable_device
 from benchmarks.errors import InputError
+from benchmarks.progress import Progress
 from benchmarks.segmentation import bank as banks
 from benchmarks.segmentation import geometry, knn, logistic, protocols, retrieval, ridge, views
 from benchmarks.segmentation.bank import PatchBank
@@ -53,7 +53,7 @@ class Frozen:
 
     def shown(self, pairs: Sequence[Pair], what: str) -> Iterator[Pair]:
         """``pairs`` one by one, with their progress."""
-        yield from tqdm(pairs, desc=what, unit="image", disable=not self.progress, leave=False)
+        yield from Progress(pairs, desc=what, unit="image", disable=not self.progress, leave=False)
 
     def batches(self, pairs: Sequence[Pair], view: Any, what: str) -> Iterator[Batch]:
         """The features of ``pairs``, see :func:`benchmarks.segmentation.features.batches`."""

@@ -17,10 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
 from benchmarks.core.model import Model
 from benchmarks.files import atomic_path
+from benchmarks.progress import Progress
 from benchmarks.segmentation.augment import TrainingViews
 from benchmarks.segmentation.dataset import Pair
 from benchmarks.segmentation.faults import VOID
@@ -150,7 +150,7 @@ class Probe:
             views = TrainingViews(self.model, pairs, protocol, self.side, seed, begin * protocol.batch)
             loader = DataLoader(views, protocol.batch, num_workers=workers)
             losses = []
-            bar = tqdm(
+            bar = Progress(
                 loader, "linear", protocol.iterations, initial=begin, unit="step", disable=not progress, leave=False
             )
             for step, (pixels, labels) in enumerate(bar, start=begin):

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from benchmarks.errors import InputError
 from benchmarks.files import require_folder, write_json, write_text
 from benchmarks.images import read_labels
+from benchmarks.progress import Progress
 from benchmarks.segmentation.faults import Faults
 from benchmarks.segmentation.sources import LAYOUTS, Source, Triple
 
@@ -79,6 +79,6 @@ def _write_split(found: Source, triples: list[Triple], target: Path, split: str,
         return None
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for fault in tqdm(pool.map(one, triples), split, len(triples), unit="image", leave=False):
+        for fault in Progress(pool.map(one, triples), split, len(triples), unit="image", leave=False):
             if fault:
                 faults.add(*fault)

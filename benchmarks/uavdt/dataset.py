@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from benchmarks.core.data import KeptFacts
 from benchmarks.errors import InputError
 from benchmarks.files import require_folder, write_text
 from benchmarks.images import image_size
 from benchmarks.listing import list_files
+from benchmarks.progress import Progress
 from benchmarks.uavdt.rows import (
     BOX,
     CATEGORY,
@@ -106,7 +106,7 @@ def write_coco(
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     counts = {"objects": 0, "regions": 0}
-    for name, length in tqdm(data.split(split).items(), desc=f"uavdt {split}", leave=False, disable=not progress):
+    for name, length in Progress(data.split(split).items(), desc=f"uavdt {split}", leave=False, disable=not progress):
         first = len(images) + 1
         sizes = {number: image_size(data.frame(name, number)) for number in range(1, length + 1)}
         height, width = require_one_size(name, sizes.values())

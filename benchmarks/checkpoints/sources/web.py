@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
-from tqdm import tqdm
 
 from benchmarks.checkpoints.sources.known import Known, known_entries
 from benchmarks.errors import InputError
 from benchmarks.files import sha256_of
+from benchmarks.progress import Progress
 
 TRIES = 5
 BLOCK = 1 << 20
@@ -125,7 +125,7 @@ def _copy(answer: HTTPResponse, part: Path, going_on: bool, total: int | None, n
     done = part.stat().st_size if going_on else 0
     with (
         open(part, "ab" if going_on else "wb") as stream,
-        tqdm(total=total, initial=done, unit="B", unit_scale=True, desc=name, miniters=1) as bar,
+        Progress(total=total, initial=done, unit="B", unit_scale=True, desc=name, miniters=1) as bar,
     ):
         while block := answer.read(BLOCK):
             stream.write(block)

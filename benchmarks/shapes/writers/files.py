@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from benchmarks.davis.predictions import voc_palette
 from benchmarks.errors import InputError
 from benchmarks.files import atomic_folder, read_json, write_json
+from benchmarks.progress import Progress
 
 #: Raise it when the renderer or a writer changes what it writes: old worlds are then not reused.
 WORLD_VERSION = 2
@@ -97,4 +97,4 @@ def save_labels(path: Path, labels: np.ndarray, palette: bool = False) -> None:
 
 def progress(items: Iterable, what: str) -> Iterable:
     """Show on standard error how far a loop is."""
-    return tqdm(items, desc=what, unit="", leave=False, dynamic_ncols=True)
+    return Progress(items, desc=what, unit="", leave=False, dynamic_ncols=True)
