@@ -191,3 +191,15 @@ def test_a_fork_has_threads_of_its_own():
 def test_what_a_thread_raises_reaches_the_caller():
     with pytest.raises(ZeroDivisionError):
         spread(lambda item: 1 // item, range(3), 2)
+
+
+@pytest.mark.parametrize(("ties_of", "shares"), [("weights", [0.5, 0.5]), ("similarities", [1.0, 0.0])])
+def test_what_rounding_makes_equal_ties_in_dino_alone(ties_of, shares):
+    """Two cosines a unit in the last place apart: their exponentials are one number, DINO's program counts both."""
+    protocol = dataclasses.replace(DINO, topk=1, radius=0, temperature=1.0, keep_ties=True, ties_of=ties_of)
+    one = torch.tensor(0.01)
+    keys = torch.stack([one, one.nextafter(torch.tensor(0.0))])
+    found = propagate_labels(
+        torch.ones(1, 1, 1), keys.view(1, 1, 2, 1).unbind(2), torch.eye(2).view(2, 2, 1, 1), protocol
+    )
+    assert found.flatten().tolist() == shares

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from tiny_step import VALUES, batch, gradients, networks, take
 
+from pretrain.config import ObjectiveConfig
 from pretrain.meanshift import mean_shift, project_positions, retrieve_positives, sharp_attention
 from pretrain.objective import Objective, Statistics, volume_loss
 from pretrain.step import Step
@@ -188,3 +189,7 @@ def test_collapse_is_told_apart_from_health():
     assert "clusters are in use" in collapse(256, used=1.5, inter=0.1, similarity=0.5)[0]
     assert "even over all clusters" in collapse(256, used=255.0, inter=5.54, similarity=0.5)[0]
     assert "tokens of an image" in collapse(256, used=180.0, inter=3.0, similarity=0.999)[0]
+
+
+def test_an_objective_of_no_config_has_the_recipes_temperature():
+    assert Objective(2).student_temp == ObjectiveConfig().student_temp == 0.1

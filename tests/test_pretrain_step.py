@@ -109,6 +109,28 @@ def test_gradients_are_clipped_one_by_one_where_they_are_too_long():
     assert gradients[2].item() == 0.0
 
 
+def test_the_published_millionth_keeps_a_clipped_gradient_a_little_shorter():
+    gradients = [torch.tensor([2e-6])]
+    clip_each_gradient(gradients, torch.tensor([2e-6]), 1e-6)
+    torch.testing.assert_close(gradients[0], torch.tensor([2e-6 / 3]), rtol=1e-5, atol=0)
+
+
+def test_centred_retrieval_asks_without_the_places_of_each_views_own_grid():
+    step, whole = step_of(), batch(3)
+    values = dataclasses.replace(VALUES, centred=True)
+    losses, _ = step.backward([whole], values, [1.0])
+    student, teacher, groups = step.student, step.teacher, []
+    for view, chosen in zip(whole.views, whole.queries, strict=True):
+        tokens = student.encode(view, None) - student.encode(torch.zeros(1, 3, *view.shape[2:]))
+        groups.append(torch.stack([row[index] for row, index in zip(tokens, chosen, strict=True)]))
+    logits = teacher.answer(whole.teacher, groups, values.ca_temperature, centred=True)
+    found = student(whole.views, whole.queries, values.sa_temperature)
+    expected, _ = step.objective(
+        found.tokens, found.modes, found.logits, logits, values.teacher_temp, values.coefficients
+    )
+    torch.testing.assert_close(losses.total, expected.total.detach())
+
+
 @pytest.mark.parametrize(("clip", "longest"), [(1e-3, 1e-3), (0.0, None), (1e9, None)])
 def test_the_steps_own_clip(clip, longest):
     step = step_of()

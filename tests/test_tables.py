@@ -168,6 +168,18 @@ def test_the_four_formats_say_the_same():
     assert "[davis-a_1-seed0-j0.json](records/davis-a_1-seed0-j0.json)" in markdown[-2]
 
 
+def test_an_interval_is_the_resamples_percentiles_around_the_score_itself():
+    values = np.array([3.0, 5.0, 10.0])
+    given = bootstrap.interval("images", 3, lambda drawn: {"m": drawn @ values / 3}, resamples=7, seed=5)
+    drawn = bootstrap.weights(3, 7, 5) @ values / 3
+    assert given["values"]["m"] == pytest.approx((6.0 + np.percentile(drawn - drawn.mean(), [2.5, 97.5])).tolist())
+    assert (given["resamples"], given["units"], given["seed"]) == (7, 3, 5)
+    assert set(bootstrap.of_mean("images", {"m": values[:2]})["values"]) == {"m"}
+    seen = []
+    bootstrap.interval("images", 2, lambda drawn: seen.append(drawn.dtype) or {"m": drawn[:, 0] * 1.0})
+    assert seen == [np.int64]  # scorers count with them
+
+
 def test_a_mean_and_a_share_have_the_intervals_of_theory():
     rng = np.random.default_rng(0)
     values = rng.normal(50, 10, 400)
