@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from cheap_task import Cheap, Settings
 
+from benchmarks.controls import write_random_control
+from benchmarks.core.model import load_model
 from benchmarks.core.runner import Entry, Request, expand
+
+
+def good_model(folder):
+    write_random_control(folder / "good.safetensors", 0)
+    return load_model(folder / "good.safetensors", name="good")
 
 
 def request(model, root, task=None, settings=None, **options):

@@ -5,10 +5,9 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from cheap_jobs import Nobodys, Unseeded, Version2, planned, request
+from cheap_jobs import Nobodys, Unseeded, Version2, good_model, planned, request
 from cheap_task import Cheap, Settings
 
-from benchmarks.controls import write_random_control
 from benchmarks.core import runner
 from benchmarks.core.job import digest
 from benchmarks.core.model import load_model
@@ -24,9 +23,7 @@ def of_ones_own(monkeypatch):
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    path = tmp_path_factory.mktemp("weights") / "good.safetensors"
-    write_random_control(path, 0)
-    return load_model(path, name="good")
+    return good_model(tmp_path_factory.mktemp("weights"))
 
 
 # Launching.

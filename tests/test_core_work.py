@@ -5,14 +5,12 @@ import json
 import os
 
 import pytest
-from cheap_jobs import Nobodys, planned, request
+from cheap_jobs import Nobodys, good_model, planned, request
 from cheap_task import Cheap, Settings
 
 from benchmarks.claim import LOCK, held
-from benchmarks.controls import write_random_control
 from benchmarks.core import runner
 from benchmarks.core.job import JOB_FILE, begun, read_job, recorded
-from benchmarks.core.model import load_model
 from benchmarks.core.result import read_results
 from benchmarks.core.runner import chosen, evaluate, expand, listing, run_missing, work
 from benchmarks.errors import InputError
@@ -25,9 +23,7 @@ def of_ones_own(monkeypatch):
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    path = tmp_path_factory.mktemp("weights") / "good.safetensors"
-    write_random_control(path, 0)
-    return load_model(path, name="good")
+    return good_model(tmp_path_factory.mktemp("weights"))
 
 
 # Running what is missing.

@@ -1,6 +1,7 @@
 """The one line that a command says when its input is not usable."""
 
 import io
+import sys
 import time
 
 import pytest
@@ -33,9 +34,11 @@ def test_the_line_is_its_own_even_after_a_progress_bar(capsys, main):
     assert capsys.readouterr().err.splitlines()[-1] == "error: number 3 is bad: take another"
 
 
-@pytest.mark.parametrize(("terminal", "least", "most"), [(True, 5, 9), (False, 1, 2)])
-def test_a_log_gets_no_line_a_step(monkeypatch, terminal, least, most):
-    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal, raising=False)
+@pytest.mark.parametrize(("where", "least", "most"), [("terminal", 5, 9), ("notebook", 5, 9), ("log", 1, 2)])
+def test_a_log_gets_no_line_a_step(monkeypatch, where, least, most):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: where == "terminal", raising=False)
+    if where == "notebook":
+        monkeypatch.setitem(sys.modules, "ipykernel", None)
     log = io.StringIO()
     for _ in Progress(range(5), file=log, leave=False):
         time.sleep(0.12)  # longer than a bar on a terminal waits

@@ -199,23 +199,22 @@ def read_split(root: Path, split: str, progress: bool = False, cache: str | os.P
     if files is None:
         files, folders = _list_split(pictures, texts, split)
     mark = files.mark(pictures, texts)
-    facts = index.facts(mark)
+    facts, images = index.facts(mark), None
 
     def read() -> list[BoxedImage]:
+        if found := images or index.images(pictures, mark):
+            return found
         pairs = zip(files.boxed, files.box_files, strict=True)
         shown = Progress(pairs, f"boxes of {split}", len(files.boxed), unit="image", disable=not progress)
         return _read_boxes_of(shown, pictures, texts)
 
     if facts is None or not known:
-        images = index.images(pictures, mark) or read()
+        images = read()
         facts = Facts.of(images)
         index.save(files, folders, pictures, mark, images, facts)
-        found = Split(facts, files.images - facts.images, mark, lambda: images)
-    else:
-        found = Split(facts, files.images - facts.images, mark, lambda: index.images(pictures, mark) or read())
     if not facts.images:
         raise InputError(f"none of the {files.images} images in {pictures} has a box in {texts}: names must agree")
-    return found
+    return Split(facts, files.images - facts.images, mark, read)
 
 
 def remarks(splits: dict[str, Split]) -> list[str]:

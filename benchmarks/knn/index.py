@@ -47,6 +47,7 @@ class Facts(NamedTuple):
 
     @classmethod
     def of(cls, images: list[BoxedImage]) -> Facts:
+        """Counted."""
         boxes = [box for image in images for box in image.boxes]
         flat = [box for box in boxes if box[2] <= box[0] or box[3] <= box[1]]
         classes = sorted({name for image in images for name in image.names})

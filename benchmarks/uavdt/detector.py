@@ -31,7 +31,7 @@ def detector_changes(
         **_picture_changes(config, options),
         **_model_changes(options, classes),
         **_schedule_changes(options, iterations, devices),
-        **engine.model_changes(config["model"], architecture, options.adaptation),
+        **model_settings(config, options, architecture),
     }
 
 
@@ -72,9 +72,7 @@ def _picture_changes(config: Any, options: DetectorOptions) -> dict[str, Any]:
 def _model_changes(options: DetectorOptions, classes: int) -> dict[str, Any]:
     # Anchors and proposals more than half inside a region teach nothing, or the regions are background.
     masked = 0.5 if options.ignored_regions == "masked" else -1
-    heads = {} if options.detector_heads is None else {"model.backbone.num_heads": options.detector_heads}
     return {
-        **heads,
         "model.roi_head.bbox_head.num_classes": classes,
         "model.train_cfg.rpn.assigner.ignore_iof_thr": masked,
         "model.train_cfg.rcnn.assigner.ignore_iof_thr": masked,
