@@ -15,7 +15,7 @@ import torch
 from matplotlib.figure import Figure
 
 from benchmarks.errors import InputError, command_parser, run_command
-from benchmarks.files import atomic_path, require_folder, write_json
+from benchmarks.files import atomic_path, require_file, require_folder, write_json
 from benchmarks.images import read_rgb
 from benchmarks.listing import list_folders, list_images
 from pretrain.build import make_networks
@@ -116,7 +116,7 @@ def main() -> int:
     if arguments.each < 1:
         raise InputError(f"--each {arguments.each}: give 1 or more")
     snapshot = arguments.run / "checkpoint.pth" if arguments.run.is_dir() else arguments.run
-    teacher, temperature = load_teacher(snapshot)
+    teacher, temperature = load_teacher(require_file(snapshot, "snapshot of a run"))
     images, classes = read_squares(arguments.images, arguments.each, teacher.backbone.architecture.image_size)
     tokens, clusters = look(teacher, images)
     numbers = measure(tokens, clusters, classes)

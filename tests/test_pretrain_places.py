@@ -219,3 +219,5 @@ def test_clusters_of_a_snapshot_in_numbers_and_a_picture(tmp_path, monkeypatch, 
     assert (out / "clusters.png").stat().st_size > 1000
     with pytest.raises(InputError, match="has no folders"):
         clusters(tmp_path / "run", "--images", tmp_path / "images" / "class0", "--out", out)
+    with pytest.raises(InputError, match=r"snapshot of a run .* does not exist"):
+        clusters(tmp_path / "images", "--images", tmp_path / "images", "--out", out)

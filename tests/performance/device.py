@@ -1,4 +1,4 @@
-"""What this suite does on a GPU, by estimate in fifteen minutes: scores against a CPU's, speed beside others' ways in turns.
+"""What this suite does on a GPU, in fifteen minutes or so: scores against a CPU's, speed beside others' ways in turns.
 
 Each part runs in a process of its own, within its budget; what it found is in the one JSON file at once. The same
 command goes on where it was stopped: parts that are done stay, those that failed or ran out of time are tried again. A
