@@ -1,7 +1,7 @@
 """The built-in miniature world: toy pictures with perfect ground truth, a function of their seed alone.
 
 It stands in for the real data sets where those are not at hand: in the demo, in the tests and for both
-controls. Object classes are pairs of shape and texture, so that neither of them, nor colour, gives a class away.
+controls. Object classes are pairs of shape and texture with colours of their own, in light that changes.
 """
 
 from benchmarks.shapes.aerial import AerialClip, IgnoreBox, VehicleBox, render_aerial

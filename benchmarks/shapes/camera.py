@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+
+#: The least factor of a channel: light of one colour alone would leave nothing to see.
+_FAINTEST = 0.3
 
 
 @dataclass(frozen=True)
@@ -20,16 +23,24 @@ class Lighting:
 
     @staticmethod
     def sample(rng: np.random.Generator) -> Lighting:
-        """Light from somewhere above."""
+        """Light from somewhere above, of any hour: its colour and strength differ more than those of two classes."""
         angle = rng.uniform(-0.85, -0.15) * np.pi
         return Lighting(
             direction=np.array([np.cos(angle), np.sin(angle)]),
             shadow=rng.uniform(0.25, 0.6),
             gradient=(rng.normal(0, 0.12), rng.normal(0, 0.12)),
-            tint=rng.normal(1.0, 0.05, 3).astype(np.float32),
-            exposure=rng.uniform(0.8, 1.12),
+            tint=_colour(rng.normal(1.0, 0.2, 3)),
+            exposure=rng.uniform(0.5, 1.42),
             noise=rng.uniform(0.008, 0.025),
         )
+
+    def changed(self, tint: np.ndarray, exposure: float) -> Lighting:
+        """This light with its colour changed by the parts ``tint``, float [3], and its exposure by a factor."""
+        return replace(self, tint=_colour(self.tint * (1 + tint)), exposure=self.exposure * exposure)
+
+
+def _colour(factors: np.ndarray) -> np.ndarray:
+    return np.maximum(factors, _FAINTEST).astype(np.float32)
 
 
 def expose(rng: np.random.Generator, radiance: np.ndarray, light: Lighting, flicker: float = 1.0) -> np.ndarray:

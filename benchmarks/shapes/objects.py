@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from benchmarks.shapes.classes import OBJECT_KINDS, PREFERRED_HUES
+from benchmarks.shapes.classes import BASE_HUES, DARK_BASE, HUE_SPREAD, MARK_HUES, OBJECT_KINDS
 from benchmarks.shapes.outlines import outline
 from benchmarks.shapes.randomness import log_uniform
 from benchmarks.shapes.textures import TEXTURES
@@ -66,12 +66,11 @@ class Sprite:
 
 
 def _colours(rng: np.random.Generator, class_index: int) -> tuple[np.ndarray, np.ndarray]:
-    """Base and mark colour: related to the class one time in two, and only loosely then."""
-    keeps_to_class = rng.random() < 0.5
-    hue = rng.normal(PREFERRED_HUES[class_index], 0.06) if keeps_to_class else rng.random()
+    """Base and mark colour of an individual: its class's hues within their spread, and which of both is darker."""
+    hue = rng.normal(BASE_HUES[class_index], HUE_SPREAD)
+    other = hue + rng.normal(MARK_HUES[class_index], HUE_SPREAD)
     dark, light = rng.uniform(0.2, 0.5), rng.uniform(0.75, 1.0)
-    values = [dark, light] if rng.random() < 0.5 else [light, dark]
-    other = hue + rng.choice([rng.normal(0.0, 0.05), rng.uniform(0.2, 0.8)])
+    values = (dark, light) if DARK_BASE[class_index] else (light, dark)
     base = colorsys.hsv_to_rgb(hue % 1.0, rng.uniform(0.45, 0.9), values[0])
     mark = colorsys.hsv_to_rgb(other % 1.0, rng.uniform(0.1, 0.7), values[1])
     return np.array(base, np.float32), np.array(mark, np.float32)

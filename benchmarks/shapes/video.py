@@ -1,8 +1,8 @@
-"""Videos: objects that move, turn, grow and cover each other before a panning background."""
+"""Videos: objects that move, turn, grow and cover each other before a panning background, in changing light."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -12,6 +12,13 @@ from benchmarks.shapes.classes import OBJECT_CLASSES
 from benchmarks.shapes.objects import Look, Pose, cast_shadow, draw_sprite, paint, sample_look
 from benchmarks.shapes.randomness import generator, log_uniform
 from benchmarks.shapes.stuff import paint_background
+
+#: How far the camera swings at most: a part of the shorter side, and of the width a frame.
+_REACH, _PAN = 0.3, 0.02
+#: Logarithm of how much nearer, or further away, everything is at the end.
+_APPROACH = 0.3
+#: Standard deviation of what changes over a video: each channel of the light, and the logarithm of the exposure.
+_DRIFT = 0.3
 
 
 @dataclass(frozen=True)
@@ -100,26 +107,31 @@ def render_video(seed: int, index: int, frames: int, height: int, width: int, ev
     actors, ids = _cast(rng, length, height, width)
     while not _all_seen(actors, ids, height, width):
         actors, ids = _cast(rng, length, height, width)
-    margin = max(4, round(0.08 * min(height, width)))
+    margin = max(4, round(_REACH * min(height, width)))
     canvas, _ = paint_background(rng, height + 2 * margin, width + 2 * margin)
     light = Lighting.sample(rng)
     heading = rng.uniform(0, 2 * np.pi)
-    sweep = min(margin, 0.005 * width * length)
+    sweep = min(margin, _PAN * width * length)
+    approach = _APPROACH * rng.choice((-1, 1))
+    drift = _DRIFT * rng.normal(size=4)
 
     pictures = np.empty((frames, height, width, 3), np.uint8)
     labels = np.zeros((frames, height, width), np.uint8)
     for t in range(frames):
         moment = t * every
-        way = sweep * np.sin(np.pi * (moment / max(length - 1, 1) - 0.5))
+        part = moment / max(length - 1, 1)
+        now = light.changed(part * drift[:3], float(np.exp(part * drift[3])))
+        way = sweep * np.sin(np.pi * (part - 0.5))
         image = _panned(canvas, margin + way * np.cos(heading), margin + way * np.sin(heading), height, width)
         for actor, number in zip(actors, ids, strict=True):
             pose = actor.pose(moment)
-            cast_shadow(image, actor.look, pose, light.direction, light.shadow)
-            sprite = draw_sprite(actor.look, pose, height, width, light.direction)
+            pose = replace(pose, radius=pose.radius * float(np.exp(part * approach)))
+            cast_shadow(image, actor.look, pose, now.direction, now.shadow)
+            sprite = draw_sprite(actor.look, pose, height, width, now.direction)
             if sprite is not None:
                 paint(image, sprite)
                 labels[t][sprite.region][sprite.alpha >= 0.5] = number
-        pictures[t] = expose(rng, image, light, flicker=rng.normal(1.0, 0.02))
+        pictures[t] = expose(rng, image, now, flicker=rng.normal(1.0, 0.02))
     annotated = sorted((number, actor.look.class_index) for actor, number in zip(actors, ids, strict=True) if number)
     return Video(pictures, labels, tuple(class_index for _, class_index in annotated))
 

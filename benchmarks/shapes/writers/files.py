@@ -16,7 +16,7 @@ from benchmarks.files import atomic_folder, read_json, write_json
 from benchmarks.progress import Progress
 
 #: Raise it when the renderer or a writer changes what it writes: old worlds are then not reused.
-WORLD_VERSION = 2
+WORLD_VERSION = 3
 MANIFEST = "shapes_world.json"
 
 _JPEG_QUALITY = 90
