@@ -41,6 +41,9 @@ POSITIVE_CONTROL = Path(__file__).parent / "control_weights" / "supervised_shape
 #: FLSL of two passes over 9,469 photographs at 96 pixels: docs/what_flsl_learns.md has its command and what it scores.
 FLSL_PHOTOS = POSITIVE_CONTROL.with_name("flsl_photos.safetensors")
 
+#: FLSL of five passes over 3,000 pictures of the shapes world: docs/demo.md has its command and what it scores.
+FLSL_SHAPES = POSITIVE_CONTROL.with_name("flsl_shapes.safetensors")
+
 #: Scenes of this seed train the positive control; no benchmark draws its data from it.
 TRAINING_WORLD = 1_000_003
 
@@ -126,10 +129,9 @@ def train_positive_control(seed: int, steps: int, pictures: int, batch: int = 32
         pixels, labels = random_crops(images, maps, batch, side, rng)
         tensor = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255.0
         tensor = tensor * torch.from_numpy(rng.uniform(0.6, 1.4, (batch, 3, 1, 1))).float()
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            logits = head(module.patch_tokens((tensor.clamp(0, 1) - mean) / std))
+        logits = head(module.patch_tokens((tensor.clamp(0, 1) - mean) / std))  # fp32: bf16 crawls without its units
         targets = torch.from_numpy(token_labels(labels, patch)).flatten()
-        losses = F.cross_entropy(logits.float().flatten(0, 1), targets, reduction="none")
+        losses = F.cross_entropy(logits.flatten(0, 1), targets, reduction="none")
         on_object = targets < len(shapes.OBJECT_CLASSES)
         loss = sum(losses[part].sum() / part.sum().clamp(min=1) for part in (on_object, ~on_object)) / 2
         optimizer.zero_grad()

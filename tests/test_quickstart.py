@@ -10,11 +10,11 @@ import pytest
 
 from benchmarks.backbones import load_backbone
 from benchmarks.checkpoints.shapes import tensor_shapes
-from benchmarks.controls import FLSL_PHOTOS, POSITIVE_CONTROL, SMALL_VIT
+from benchmarks.controls import FLSL_PHOTOS, FLSL_SHAPES, POSITIVE_CONTROL, SMALL_VIT
 from benchmarks.core.result import read_results
 
 ROOT = Path(__file__).resolve().parents[1]
-MODELS = ("flsl", "random", "supervised")
+MODELS = ("flsl", "flsl-shipped", "random", "supervised")
 
 
 def demo(*arguments):
@@ -32,10 +32,10 @@ def test_from_nothing_to_a_table(tmp_path):
     assert sorted((r.name, r.task) for r in records) == [
         (name, benchmark) for name in MODELS for benchmark in ("coco-mask-rcnn", "davis", "knn")
     ]
-    assert len(json.loads((tmp_path / "records.json").read_text())) == 9
+    assert len(json.loads((tmp_path / "records.json").read_text())) == 12
     assert {r.scale for r in records} == {"mini"}
     assert {r.protocol for r in records if r.benchmark == "davis"} == {"davis2017-192p (mini), 16 frames"}
-    assert {r.checkpoint["card"]["method"] for r in records if r.name == "flsl"} == {"FLSL"}
+    assert {r.checkpoint["card"]["method"] for r in records if r.name.startswith("flsl")} == {"FLSL"}
     assert all(line in printed for line in ("not a reproduction of the paper", "seeds in which supervised beats"))
     for name in MODELS:
         row = next(line for line in printed.splitlines() if line.startswith(f"{name} "))
@@ -48,7 +48,9 @@ def test_from_nothing_to_a_table(tmp_path):
         assert cv2.imread(str(picture)).std() > 10
 
 
-@pytest.mark.parametrize(("path", "method"), [(POSITIVE_CONTROL, "labels"), (FLSL_PHOTOS, "FLSL")])
+@pytest.mark.parametrize(
+    ("path", "method"), [(POSITIVE_CONTROL, "labels"), (FLSL_PHOTOS, "FLSL"), (FLSL_SHAPES, "FLSL")]
+)
 def test_the_weights_that_are_shipped_are_the_demos_network_and_say_how_they_were_made(path, method):
     module, card = load_backbone(path)
     assert tensor_shapes(module.architecture) == tensor_shapes(SMALL_VIT)

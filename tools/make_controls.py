@@ -14,7 +14,7 @@ def main() -> int:
         "--out", default="runs/controls", help="folder for random.safetensors and supervised.safetensors"
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of both (default: %(default)s)")
-    parser.add_argument("--steps", type=int, default=5000, help="training steps (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=3000, help="training steps (default: %(default)s)")
     parser.add_argument("--pictures", type=int, default=2000, help="rendered training pictures (default: %(default)s)")
     arguments = parser.parse_args()
     out = Path(arguments.out)

@@ -1,6 +1,7 @@
 """From nothing to a table: make the miniature world, pretrain FLSL on it, judge it between two controls.
 
-With --data-root the same runs on real data in the data sets' own layouts (imagenet/, davis/, coco/ below it).
+Beside the short run stands the shipped FLSL of the same recipe on more pictures (docs/demo.md). With --data-root the
+same runs, but for it, on real data in the data sets' own layouts (imagenet/, davis/, coco/ below it).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 from benchmarks import shapes
 from benchmarks.checkpoints.convert import convert
 from benchmarks.coco.dataset import CocoRoot
-from benchmarks.controls import POSITIVE_CONTROL, write_random_control
+from benchmarks.controls import FLSL_SHAPES, POSITIVE_CONTROL, write_random_control
 from benchmarks.core.model import load_model
 from benchmarks.core.result import Result
 from benchmarks.engines.mmdet import require_mmdet
@@ -54,7 +55,7 @@ def main() -> int:
 
 
 def run_seed(seed: int, out: Path, arguments: argparse.Namespace) -> list[Result]:
-    """World, FLSL, both controls, three benchmarks and the pictures for one seed, under ``out/seed<N>``."""
+    """World, FLSL twice, both controls, three benchmarks and the pictures for one seed, under ``out/seed<N>``."""
     folder = out / f"seed{seed}"
     root = Path(arguments.data_root) if arguments.data_root else folder / "world"
     if not arguments.data_root:
@@ -67,6 +68,8 @@ def run_seed(seed: int, out: Path, arguments: argparse.Namespace) -> list[Result
         flsl = folder / "checkpoints" / "flsl.safetensors"
         convert(pretrain(coco, seed, folder / "flsl", arguments.epochs), flsl)
         models.append(load_model(flsl, name="flsl"))
+        if not arguments.data_root:
+            models.append(load_model(FLSL_SHAPES, name="flsl-shipped"))
     models.append(load_model(POSITIVE_CONTROL, name="supervised"))
     results = judge(models, root, out, Effort(detector_steps=arguments.detector_steps), seed)
     draw(results, models, root, out, folder / "pictures")

@@ -158,12 +158,19 @@ def run_missing(request: Request, jobs: Sequence[Job], out: Path) -> dict[Job, s
     return failures
 
 
-def work(job: Job, out: Path, model: Model | None = None, progress: bool = True) -> Result | None:
+def work(
+    job: Job,
+    out: Path,
+    model: Model | None = None,
+    progress: bool = True,
+    task: Task[Any, Any] | None = None,
+) -> Result | None:
     """Do one job in this process and write its record into ``out/records``.
 
-    None where it is recorded already, and in all processes but the first. ``model`` is for one that has no file.
+    None where it is recorded already, and in all processes but the first. ``model`` is for one that has no file, and
+    ``task`` for one that is in no list.
     """
-    task = task_named(job.task)
+    task = task or task_named(job.task)
     folder, launch = out / job.label, Launch(**job.launch)
     if not is_first_process():
         if job.hash not in recorded(out):
@@ -252,7 +259,7 @@ def evaluate(
     if job.hash not in done:
         found.require(scale, device)
         job.write(out)
-        result = work(job, out, model, progress)
+        result = work(job, out, model, progress, found)
         if result is not None:
             return result
     return next(result for result in read_results(out / "records") if result.job == job.hash)

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from benchmarks.ade20k.dataset import open_ade20k
-from benchmarks.ade20k.run import SCALES as SEGMENTERS
-from benchmarks.ade20k.run import run as run_ade20k
 from benchmarks.checkpoints.canonical import read_canonical, write_canonical
-from benchmarks.coco.dataset import open_coco
-from benchmarks.coco.run import run as run_coco
-from benchmarks.core.model import load_model
-from benchmarks.davis.protocol import MINI
-from benchmarks.davis.run import evaluate_checkpoint as run_davis
-from benchmarks.knn.run import evaluate as run_knn
-from benchmarks.regression.heads import place_snapshot
-from benchmarks.regression.setting import CONFIGS, DETECTORS_ON_COCO, Malformed, Measured, Setting
-from benchmarks.uavdt.dataset import CLASSES, open_uavdt
-from benchmarks.uavdt.options import SCALES as DETECTORS
-from benchmarks.uavdt.run import run as run_uavdt
+from benchmarks.core.result import Result
+from benchmarks.core.tasks import task_named
+from benchmarks.regression.judging import SETS, detector, judge
+from benchmarks.regression.setting import Malformed, Measured, Setting
 
 #: Case -> file of its stored part in the folder of weights.
 STORED = {
@@ -35,22 +27,21 @@ KS = (10, 20, 100)
 
 def davis(setting: Setting) -> Measured:
     """DAVIS label propagation at 192 pixels."""
-    data = setting.data("davis")
-    result = run_davis(setting.checkpoint, data, protocol=MINI, progress=False)
+    result, _ = judge(setting, task_named("davis"), "davis", setting.fresh("davis"))
     names = {"J&F": "J&F-Mean", "J": "J-Mean", "F": "F-Mean"}
-    scores = {name: 100 * result["metrics"][metric] for name, metric in names.items()}
-    return Measured(scores, data, (setting.checkpoint,), result["run"])
+    scores = {name: 100 * result.metrics[metric] for name, metric in names.items()}
+    return Measured(scores, setting.data("davis"), (setting.checkpoint,), result.run)
 
 
 def knn(setting: Setting) -> Measured:
     """k-NN by both protocols; the official one is for patch 16 alone."""
-    data, scores, run = setting.data("imagenet"), {}, {}
-    of_16 = at_patch_16(setting.checkpoint, setting.fresh("knn") / "patch16.safetensors")
+    out, scores, run = setting.fresh("knn"), {}, {}
+    of_16 = at_patch_16(setting.checkpoint, out / "patch16.safetensors")
     for protocol, checkpoint in (("corrected", setting.checkpoint), ("official", of_16)):
-        found = run_knn(load_model(checkpoint), data, protocol, KS, progress=False)
-        scores |= {f"{protocol} top-1, k={k}": value for k, value in found.pop("top1").items()}
-        run[protocol] = found
-    return Measured(scores, data, (setting.checkpoint,), run)
+        result, _ = judge(setting, task_named("knn"), "knn", out, {"protocol": protocol, "ks": KS}, checkpoint)
+        scores |= {f"{protocol} top-1, k={k}": value for k, value in result.metrics["top1"].items()}
+        run[protocol] = result.run
+    return Measured(scores, setting.data("imagenet"), (setting.checkpoint,), run)
 
 
 def coco(setting: Setting) -> Measured:
@@ -64,32 +55,33 @@ def vitdet(setting: Setting) -> Measured:
 
 
 def _detect(setting: Setting, case: str) -> Measured:
-    data, out, stored = open_coco(setting.data("coco")), setting.fresh(case), setting.weights / STORED[case]
-    place_snapshot(stored, out, data.classes, step=1)
-    found = run_coco(setting.checkpoint, data, out, DETECTORS_ON_COCO[case], iterations=1, progress=False)
-    return Measured(detection_scores(found["metrics"]), data.path, (setting.checkpoint, stored), found["run"])
+    result = _with_stored(setting, case, {"updates": 1})
+    return _measured(setting, case, detection_scores(result.metrics), result)
 
 
 def uavdt(setting: Setting) -> Measured:
     """Faster R-CNN FPN on UAVDT with stored heads, and the official score."""
-    folder, out, stored = setting.data("uavdt"), setting.fresh("uavdt"), setting.weights / STORED["uavdt"]
-    data, options = open_uavdt(folder, whole=False), DETECTORS["mini"]
+    task = detector("uavdt")
+    data = task.open(setting.data("uavdt"), "mini", task.settings("mini"))
     # All training frames in one batch: one step is the whole run, and it lies behind.
-    options = dataclasses.replace(options, epochs=1, batch=sum(data.train.values()))
-    place_snapshot(stored, out, CLASSES[options.classes], step=1)
-    config = CONFIGS / "faster_rcnn.py"
-    found = run_uavdt(setting.checkpoint, data, out, "mini", options, progress=False, config=config)
-    return Measured({"AP": found["metrics"]["AP"]}, folder, (setting.checkpoint, stored), found["run"])
+    result = _with_stored(setting, "uavdt", {"epochs": 1, "batch": sum(data.train.values())})
+    return _measured(setting, "uavdt", {"AP": result.metrics["AP"]}, result)
 
 
 def ade20k(setting: Setting) -> Measured:
     """Semantic FPN (corrected recipe) with a stored head."""
-    folder, out, stored = setting.data("ade20k"), setting.fresh("ade20k"), setting.weights / STORED["ade20k"]
-    data, options = open_ade20k(folder), dataclasses.replace(SEGMENTERS["mini"], iterations=1, recipe="corrected")
-    place_snapshot(stored, out, data.classes, step=1)
-    found = run_ade20k(setting.checkpoint, data, out, "mini", options, progress=False)
-    scores = {name: found["metrics"][name] for name in ("mIoU", "aAcc")}
-    return Measured(scores, folder, (setting.checkpoint, stored), found["run"])
+    result = _with_stored(setting, "ade20k", {"iterations": 1, "recipe": "corrected"})
+    return _measured(setting, "ade20k", {name: result.metrics[name] for name in ("mIoU", "aAcc")}, result)
+
+
+def _with_stored(setting: Setting, case: str, settings: Mapping[str, Any]) -> Result:
+    task = detector(case, setting.weights / STORED[case])
+    return judge(setting, task, case, setting.fresh(case), settings)[0]
+
+
+def _measured(setting: Setting, case: str, scores: Mapping[str, float], result: Result) -> Measured:
+    files = (setting.checkpoint, setting.weights / STORED[case])
+    return Measured(dict(scores), setting.data(SETS[case]), files, result.run)
 
 
 CASES = {run.__name__: run for run in (davis, knn, coco, vitdet, uavdt, ade20k)}

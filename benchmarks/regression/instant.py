@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import subprocess
@@ -12,26 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.ade20k.dataset import open_ade20k
-from benchmarks.ade20k.run import SCALES as SEGMENTERS
-from benchmarks.ade20k.run import run as run_ade20k
 from benchmarks.backbones import load_backbone
 from benchmarks.checkpoints.convert import convert
 from benchmarks.coco.dataset import open_coco
-from benchmarks.coco.run import CONFIGS, MINI
-from benchmarks.coco.run import run as run_coco
-from benchmarks.core.model import load_model
-from benchmarks.davis.protocol import MINI as SMALL_DAVIS
-from benchmarks.davis.run import evaluate_checkpoint as run_davis
+from benchmarks.core.tasks import task_named
 from benchmarks.files import read_json
 from benchmarks.images import read_labels
-from benchmarks.knn.run import evaluate as run_knn
 from benchmarks.listing import list_images
 from benchmarks.regression.inference import at_patch_16
+from benchmarks.regression.judging import judge
 from benchmarks.regression.setting import Malformed, Measured, Setting
-from benchmarks.uavdt.dataset import open_uavdt
-from benchmarks.uavdt.options import SCALES as DETECTORS
-from benchmarks.uavdt.run import run as run_uavdt
 
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = 2
@@ -57,69 +46,63 @@ def pretrain(setting: Setting) -> Measured:
 
 def davis(setting: Setting) -> Measured:
     """Two frames after the first of every sequence."""
-    data = setting.data("davis")
-    found = run_davis(
-        setting.checkpoint, data, frames=STEPS + 1, protocol=SMALL_DAVIS, progress=False
-    )["metrics"]  # fmt: skip
-    _require_between({name: found[name] for name in ("J&F-Mean", "J-Mean", "F-Mean")}, 0, 1)
-    return Measured({}, data)
+    result, _ = judge(setting, task_named("davis"), "davis", setting.fresh("davis"), {"frames": STEPS + 1})
+    _require_between({name: result.metrics[name] for name in ("J&F-Mean", "J-Mean", "F-Mean")}, 0, 1)
+    return Measured({}, setting.data("davis"))
 
 
 def knn(setting: Setting) -> Measured:
     """Both protocols on a few pictures of each class."""
-    data = setting.data("imagenet")
-    of_16 = at_patch_16(setting.checkpoint, setting.fresh("knn") / "patch16.safetensors")
+    out = setting.fresh("knn")
+    of_16 = at_patch_16(setting.checkpoint, out / "patch16.safetensors")
     for protocol, checkpoint in (("corrected", setting.checkpoint), ("official", of_16)):
-        found = run_knn(load_model(checkpoint), data, protocol, (5,), progress=False)
-        _require_between(found["top1"], 0, 100)
-    return Measured({}, data)
+        result, _ = judge(setting, task_named("knn"), "knn", out, {"protocol": protocol, "ks": (5,)}, checkpoint)
+        _require_between(result.metrics["top1"], 0, 100)
+    return Measured({}, setting.data("imagenet"))
 
 
 def coco(setting: Setting) -> Measured:
     """Two updates of Mask R-CNN FPN."""
-    return _detect(setting, "coco", MINI)
+    return _detect(setting, "coco", "coco-mask-rcnn")
 
 
 def vitdet(setting: Setting) -> Measured:
     """Two updates of ViTDet."""
-    return _detect(setting, "vitdet", CONFIGS / "mask_rcnn_vitdet_mini.py")
+    return _detect(setting, "vitdet", "coco-vitdet")
 
 
-def _detect(setting: Setting, case: str, config: Path) -> Measured:
-    data, out = open_coco(setting.data("coco")), setting.fresh(case)
-    found = run_coco(setting.checkpoint, data, out, config, iterations=STEPS, progress=False)
-    _require_losses(out / "losses.jsonl")
-    _require_between({name: value for name, value in found["metrics"].items() if value is not None}, 0, 100)
-    _require_detections(read_json(out / "detections.json"), read_json(data.annotations("val")))
+def _detect(setting: Setting, case: str, task: str) -> Measured:
+    result, left = judge(setting, task_named(task), case, setting.fresh(case), {"updates": STEPS})
+    _require_losses(left / "losses.jsonl")
+    _require_between({name: value for name, value in result.metrics.items() if value is not None}, 0, 100)
+    data = open_coco(setting.data("coco"))
+    _require_detections(read_json(left / "detections.json"), read_json(data.annotations("val")))
     return Measured({}, data.path)
 
 
 def uavdt(setting: Setting) -> Measured:
     """Two steps of Faster R-CNN FPN on UAVDT."""
-    folder, out = setting.data("uavdt"), setting.fresh("uavdt")
-    data, options = open_uavdt(folder, whole=False), DETECTORS["mini"]
-    options = dataclasses.replace(options, epochs=1, batch=max(1, sum(data.train.values()) // STEPS))
-    found = run_uavdt(setting.checkpoint, data, out, "mini", options, progress=False)
-    _require_losses(out / "losses.jsonl")
-    _require_between({"AP": found["metrics"]["AP"]}, 0, 100)
-    return Measured({}, folder)
+    task, data = task_named("uavdt"), setting.data("uavdt")
+    frames = sum(task.open(data, "mini", task.settings("mini")).train.values())
+    settings = {"epochs": 1, "batch": max(1, frames // STEPS)}
+    result, left = judge(setting, task, "uavdt", setting.fresh("uavdt"), settings)
+    _require_losses(left / "losses.jsonl")
+    _require_between({"AP": result.metrics["AP"]}, 0, 100)
+    return Measured({}, data)
 
 
 def ade20k(setting: Setting) -> Measured:
     """Two steps of Semantic FPN, both recipes."""
-    folder = setting.data("ade20k")
-    data = open_ade20k(folder)
-    options = dataclasses.replace(SEGMENTERS["mini"], iterations=STEPS)
+    task, data, out = task_named("ade20k-fpn"), setting.data("ade20k"), setting.fresh("ade20k")
+    pictures = len(task.open(data, "mini", task.settings("mini")).stems["validation"])
     for recipe in ("released", "corrected"):
-        out = setting.fresh(f"ade20k-{recipe}")
-        own = dataclasses.replace(options, recipe=recipe)
-        found = run_ade20k(setting.checkpoint, data, out, "mini", own, progress=False)
-        _require_losses(out / "losses.jsonl")
-        _require_between({name: found["metrics"][name] for name in ("mIoU", "mAcc", "aAcc")}, 0, 100)
-        labels = [read_labels(path) for path in sorted((out / "predictions").glob("*.png"))]
-        if len(labels) != len(data.stems["validation"]):
-            raise Malformed(f"{len(labels)} predicted label maps for {len(data.stems['validation'])} images")
-    return Measured({}, folder)
+        result, left = judge(setting, task, "ade20k", out, {"iterations": STEPS, "recipe": recipe})
+        _require_losses(left / "losses.jsonl")
+        _require_between({name: result.metrics[name] for name in ("mIoU", "mAcc", "aAcc")}, 0, 100)
+        labels = [read_labels(path) for path in sorted((left / "predictions").glob("*.png"))]
+        if len(labels) != pictures:
+            raise Malformed(f"{len(labels)} predicted label maps for {pictures} images")
+    return Measured({}, data)
 
 
 CASES = {

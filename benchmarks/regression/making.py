@@ -4,60 +4,37 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
-from functools import partial
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.ade20k.dataset import open_ade20k
-from benchmarks.ade20k.run import SCALES as SEGMENTERS
-from benchmarks.ade20k.run import run as run_ade20k
-from benchmarks.coco.dataset import open_coco
-from benchmarks.coco.run import run as run_coco
+from benchmarks.core import settings as of_settings
 from benchmarks.errors import InputError
 from benchmarks.regression.heads import keep_trained_part
 from benchmarks.regression.inference import STORED
-from benchmarks.regression.setting import CONFIGS, DETECTORS_ON_COCO, Setting
-from benchmarks.uavdt.dataset import CLASSES, open_uavdt
-from benchmarks.uavdt.options import SCALES as DETECTORS
-from benchmarks.uavdt.run import run as run_uavdt
+from benchmarks.regression.judging import SETS, detector, judge
+from benchmarks.regression.setting import DETECTORS_ON_COCO, Setting
 
-
-def _detector(config: Path, setting: Setting, out: Path) -> tuple[tuple[str, ...], dict[str, Any]]:
-    data = open_coco(setting.data("coco"))
-    return data.classes, run_coco(setting.checkpoint, data, out, config, iterations=500)
-
-
-def _uavdt(setting: Setting, out: Path) -> tuple[tuple[str, ...], dict[str, Any]]:
-    data, config = open_uavdt(setting.data("uavdt"), whole=False), CONFIGS / "faster_rcnn.py"
-    options = dataclasses.replace(DETECTORS["mini"], epochs=8)
-    return CLASSES[options.classes], run_uavdt(setting.checkpoint, data, out, "mini", options, config=config)
-
-
-def _ade20k(setting: Setting, out: Path) -> tuple[tuple[str, ...], dict[str, Any]]:
-    data = open_ade20k(setting.data("ade20k"))
-    options = dataclasses.replace(SEGMENTERS["mini"], iterations=300, learning_rate=3e-3, recipe="corrected")
-    return data.classes, run_ade20k(setting.checkpoint, data, out, "mini", options)
-
-
-_MAKERS: dict[str, Callable[[Setting, Path], tuple[tuple[str, ...], dict[str, Any]]]] = {
-    **{case: partial(_detector, config) for case, config in DETECTORS_ON_COCO.items()},
-    "uavdt": _uavdt,
-    "ade20k": _ade20k,
+#: Case -> what differs from scale mini.
+_LENGTHS: dict[str, Mapping[str, Any]] = {
+    **{case: {"updates": 500} for case in DETECTORS_ON_COCO},
+    "uavdt": {"epochs": 8},
+    "ade20k": {"iterations": 300, "learning_rate": 3e-3, "recipe": "corrected"},
 }
 
 
 def make_weights(setting: Setting, names: list[str]) -> list[str]:
     """Train and write the files of ``names`` (all where there are none); returns a line for each, with its scores."""
-    unknown = [name for name in names if name not in _MAKERS]
+    unknown = [name for name in names if name not in _LENGTHS]
     if unknown:
-        raise InputError(f"--only {unknown[0]}: nothing is stored for it; weights are made for {', '.join(_MAKERS)}")
+        raise InputError(f"--only {unknown[0]}: nothing is stored for it; weights are made for {', '.join(_LENGTHS)}")
     lines = []
     making = dataclasses.replace(setting, tier="making")
-    for name in names or list(DETECTORS_ON_COCO if setting.coco else _MAKERS):
-        folder, target = making.fresh(name), setting.weights / STORED[name]
-        classes, found = _MAKERS[name](making, folder)
+    for name in names or list(DETECTORS_ON_COCO if setting.coco else _LENGTHS):
+        task, target = detector(name), setting.weights / STORED[name]
+        settings = of_settings.change(task.settings("mini"), _LENGTHS[name])
+        classes = task.classes(task.open(making.data(SETS[name]), "mini", settings), settings)
+        result, folder = judge(making, task, name, making.fresh(name), _LENGTHS[name])
         keep_trained_part(folder, target, classes, f"ci_regression.py --make-weights on {setting.checkpoint.name}")
-        scores = {k: round(v, 2) for k, v in found["metrics"].items() if isinstance(v, float)}
+        scores = {k: round(v, 2) for k, v in result.metrics.items() if isinstance(v, float)}
         lines.append(f"{target}: {target.stat().st_size / 2**20:.1f} MiB, {json.dumps(scores)}")
     return lines

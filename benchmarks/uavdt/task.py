@@ -57,7 +57,8 @@ class Uavdt(AerialDetection[Options, UavdtRoot]):
     def run(self, model: Model, data: UavdtRoot, settings: Options, scale: str, place: Place) -> Outcome:
         """Train, detect, score; detections stay in ``detections`` in the folder."""
         how = (place.launch.launcher, place.launch.devices, place.progress and is_first_process())
-        found = run(model.weights(self.name), data, place.folder, scale, settings, place.seed, *how)
+        config = self.configs[scale]
+        found = run(model.weights(self.name), data, place.folder, scale, settings, place.seed, *how, config)
         return Outcome(found["metrics"], found["run"], found["interval"])
 
     def draw(self, data: UavdtRoot, settings: Options, runs: Mapping[str, Path], pictures: Path) -> None:
