@@ -149,6 +149,14 @@ def test_settings_that_are_changed_make_another_result(model, tmp_path):
     assert len(read_results(tmp_path / "out" / "records")) == 2
 
 
+def test_a_task_that_is_in_no_list_is_judged_by_its_object(model, tmp_path, monkeypatch):
+    monkeypatch.delenv("FLSL_TASKS")
+    own = Cheap()
+    own.name = "nowhere-listed"
+    result = evaluate(model, own, tmp_path, "mini", tmp_path / "out", seed=2)
+    assert (result.task, result.metrics) == ("nowhere-listed", {"score": 42.0})
+
+
 def test_what_a_killed_writer_left_goes_when_the_job_goes_on(model, tmp_path):
     (job,) = planned(model, tmp_path)
     folder, records = job.write(tmp_path / "out").parent, tmp_path / "out" / "records"
