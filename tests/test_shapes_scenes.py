@@ -1,9 +1,14 @@
 """The pictures of the miniature world: ground truth and pixels agree, and no easy cue gives a class away."""
 
+import colorsys
+
 import numpy as np
 import pytest
 
 from benchmarks import shapes
+from benchmarks.shapes.camera import Lighting
+from benchmarks.shapes.classes import BASE_HUES, DARK_BASE, MARK_HUES
+from benchmarks.shapes.objects import sample_look
 
 OBJECTS = len(shapes.OBJECT_CLASSES)
 
@@ -61,6 +66,33 @@ def test_classes_cannot_be_told_by_their_mean_colour():
     votes = np.array([np.bincount(classes[row], minlength=OBJECTS).argmax() for row in nearest])
     # Chance is 1/8; colour is a hint and no more.
     assert (votes == truth).mean() < 0.4
+
+
+def test_a_class_keeps_to_its_colours_within_their_spread():
+    rng = np.random.default_rng(0)
+    for index in range(OBJECTS):
+        looks = [sample_look(rng, index) for _ in range(40)]
+        hues = np.array([[colorsys.rgb_to_hsv(*colour)[0] for colour in (look.base, look.mark)] for look in looks])
+        off = (hues - (BASE_HUES[index], BASE_HUES[index] + MARK_HUES[index]) + 0.5) % 1 - 0.5
+        assert 0.03 < off[:, 0].std() < 0.12
+        assert np.abs(off.mean(axis=0)).max() < 0.06
+        assert all((look.base.max() < look.mark.max()) == DARK_BASE[index] for look in looks)
+
+
+def test_light_changes_along_a_video_and_is_never_of_one_colour_alone():
+    light = Lighting.sample(np.random.default_rng(0))
+    same = light.changed(np.zeros(3), 1.0)
+    assert np.array_equal(same.tint, light.tint)
+    assert same.exposure == light.exposure
+    other = light.changed(np.array([-5.0, 0.0, 0.5]), 1.5)
+    assert other.tint == pytest.approx([0.3, light.tint[1], 1.5 * light.tint[2]])
+    assert other.exposure == 1.5 * light.exposure
+    moved = []
+    for index in range(4):
+        frames = shapes.render_video(0, index, frames=6, height=64, width=96).frames.astype(float)
+        colour = frames.mean(axis=(1, 2))
+        moved.append(np.abs(np.log(colour[-1] / colour[0])).max())
+    assert np.median(moved) > 0.15  # a flicker of 2 % is less
 
 
 def test_a_video_keeps_its_ids_and_moves():
