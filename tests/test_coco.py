@@ -8,6 +8,7 @@ import signal
 import numpy as np
 import pytest
 import torch
+from coco_subset import choose_images, write_subset
 from pycocotools.coco import COCO
 
 from benchmarks import shapes
@@ -15,7 +16,6 @@ from benchmarks.backbones.pyramid import FourTapPyramid, default_taps
 from benchmarks.checkpoints.canonical import read_canonical
 from benchmarks.coco.dataset import open_coco
 from benchmarks.coco.intervals import score_with_interval
-from benchmarks.coco.overfit import choose_images, write_subset
 from benchmarks.coco.pictures import write_detections
 from benchmarks.coco.reading import read_annotations
 from benchmarks.coco.recipe import Options

@@ -14,10 +14,10 @@ import dataclasses
 import time
 from pathlib import Path
 
+from ade20k_subset import CONFIG, OPTIONS, write_subset
 from coco_overfit import tiny_vit
 
 from benchmarks.ade20k.dataset import open_ade20k
-from benchmarks.ade20k.overfit import CONFIG, OPTIONS, write_subset
 from benchmarks.ade20k.pictures import write_predictions
 from benchmarks.ade20k.run import run
 from benchmarks.checkpoints.convert import canonical
@@ -40,7 +40,7 @@ def main() -> int:
     data = write_subset(open_ade20k(args.data_root), args.images, out / "ade20k")
     options = dataclasses.replace(OPTIONS, iterations=args.iterations)
     folder = out / "semantic_fpn"
-    metrics = run(checkpoint, data, folder, "mini", "corrected", options, args.seed, config=CONFIG)["metrics"]
+    metrics = run(checkpoint, data, folder, "mini", options, args.seed, config=CONFIG)["metrics"]
     for name, value in metrics["per_class"].items():
         if value["IoU"] is not None:
             print(f"{name:24} IoU {value['IoU']:5.1f}")

@@ -11,19 +11,23 @@ minutes. Prints AP50 of boxes and masks, and exits with 1 when either is below -
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from pathlib import Path
 
 from benchmarks.checkpoints.card import Architecture
 from benchmarks.checkpoints.convert import canonical
 from benchmarks.coco.dataset import open_coco
-from benchmarks.coco.overfit import choose_images, write_subset
 from benchmarks.coco.pictures import write_detections
 from benchmarks.coco.recipe import Options
 from benchmarks.coco.run import CONFIGS, run
 from benchmarks.controls import write_random_control
 from benchmarks.errors import run_command
 from benchmarks.files import read_json
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from coco_subset import choose_images, write_subset
 
 DETECTORS = {"fpn": "mask_rcnn_vit_fpn_overfit", "vitdet": "mask_rcnn_vitdet_overfit"}
 
@@ -55,7 +59,7 @@ def main() -> int:
     data = write_subset(whole, choose_images(whole, args.images), out / "coco")
     options, folder = Options(updates=args.updates, precision=args.precision), out / args.detector
     config = CONFIGS / f"{DETECTORS[args.detector]}.py"
-    result = run(checkpoint, data.path, folder, config, seed=args.seed, options=options)
+    result = run(checkpoint, data, folder, config, seed=args.seed, options=options)
     found = read_json(folder / "detections.json")
     picture = out / f"{args.detector}.png"
     write_detections(picture, data.annotations("val"), data.path / "val2017", found, args.images, threshold=0.5)

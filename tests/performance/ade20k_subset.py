@@ -11,7 +11,7 @@ from benchmarks.ade20k.run import CONFIGS, Options
 from benchmarks.errors import InputError
 
 CONFIG = CONFIGS / "semantic_fpn_overfit.py"
-OPTIONS = Options(iterations=200, batch=3, learning_rate=1e-3)
+OPTIONS = Options(iterations=200, batch=3, learning_rate=1e-3, recipe="corrected")
 
 
 def write_subset(data: Ade20kRoot, count: int, out: str | os.PathLike[str]) -> Ade20kRoot:
