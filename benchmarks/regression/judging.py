@@ -80,8 +80,10 @@ def judge(
     settings: Mapping[str, Any] | None = None,
     checkpoint: Path | None = None,
     seed: int = 0,
+    progress: bool = False,
 ) -> tuple[Result, Path]:
     """One run of ``task`` by the suite's runner on the case's data, and the folder of what it left."""
     model = load_model(checkpoint or setting.checkpoint)
-    result = evaluate(model, task, setting.data(SETS[case]), "mini", out, seed, progress=False, settings=settings)
+    data = setting.data(SETS[case])
+    result = evaluate(model, task, data, "mini", out, seed, progress=progress, settings=settings)
     return result, out / result.artefacts

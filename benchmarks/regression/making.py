@@ -33,7 +33,7 @@ def make_weights(setting: Setting, names: list[str]) -> list[str]:
         task, target = detector(name), setting.weights / STORED[name]
         settings = of_settings.change(task.settings("mini"), _LENGTHS[name])
         classes = task.classes(task.open(making.data(SETS[name]), "mini", settings), settings)
-        result, folder = judge(making, task, name, making.fresh(name), _LENGTHS[name])
+        result, folder = judge(making, task, name, making.fresh(name), _LENGTHS[name], progress=True)
         keep_trained_part(folder, target, classes, f"ci_regression.py --make-weights on {setting.checkpoint.name}")
         scores = {k: round(v, 2) for k, v in result.metrics.items() if isinstance(v, float)}
         lines.append(f"{target}: {target.stat().st_size / 2**20:.1f} MiB, {json.dumps(scores)}")
