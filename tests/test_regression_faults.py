@@ -153,7 +153,7 @@ FAULTS = [
     (bgr, "davis", ("J&F", "J", "F")),
     (window_too_small, "davis", ("J&F", "J", "F")),
     (window_too_large, "davis", ("J&F", "J", "F")),
-    (no_final_norm, "davis", ("J&F", "F")),
+    (no_final_norm, "davis", ("J&F", "J")),
     (wrong_heads, "coco", ("bbox AP", "segm AP")),
     (bgr_in_the_engine, "coco", ("bbox AP", "segm AP")),
     (fewer_detections, "coco", ("bbox AP", "segm AP")),
