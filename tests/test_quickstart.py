@@ -7,6 +7,7 @@ from pathlib import Path
 
 import cv2
 import pytest
+from in_process import run_tool
 
 from benchmarks.backbones import load_backbone
 from benchmarks.checkpoints.shapes import tensor_shapes
@@ -56,6 +57,14 @@ def test_the_weights_that_are_shipped_are_the_demos_network_and_say_how_they_wer
     assert tensor_shapes(module.architecture) == tensor_shapes(SMALL_VIT)
     assert method in card.method
     assert path.stat().st_size <= 4 << 20
+
+
+@pytest.mark.parametrize("wrong", [("--seed", -1), ("--steps", 0), ("--pictures", 0)])
+def test_controls_of_no_length_are_refused(wrong, tmp_path):
+    done = run_tool("make_controls.py", "--out", tmp_path / "out", *wrong)
+    assert done.returncode == 2
+    assert done.stderr == "error: --seed must be 0 or more, --steps and --pictures 1 or more\n"
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_demo_runs_on_real_images(sample_data, tmp_path):

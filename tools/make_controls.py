@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.controls import train_positive_control, write_control, write_random_control
-from benchmarks.errors import command_parser, run_command
+from benchmarks.errors import InputError, command_parser, run_command
 
 
 def main() -> int:
@@ -17,6 +17,8 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=3000, help="training steps (default: %(default)s)")
     parser.add_argument("--pictures", type=int, default=2000, help="rendered training pictures (default: %(default)s)")
     arguments = parser.parse_args()
+    if arguments.seed < 0 or min(arguments.steps, arguments.pictures) < 1:
+        raise InputError("--seed must be 0 or more, --steps and --pictures 1 or more")
     out = Path(arguments.out)
     write_random_control(out / "random.safetensors", arguments.seed)
     module = train_positive_control(arguments.seed, arguments.steps, arguments.pictures)
