@@ -6,7 +6,7 @@ from cheap_task import Cheap, Settings
 
 from benchmarks.controls import write_random_control
 from benchmarks.core.model import load_model
-from benchmarks.core.runner import Entry, Request, expand
+from benchmarks.core.request import Entry, Request, expand
 
 
 def good_model(folder):

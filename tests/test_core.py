@@ -22,7 +22,7 @@ from benchmarks.core import settings as of_settings
 from benchmarks.core.command import _facts
 from benchmarks.core.job import read_job
 from benchmarks.core.model import load_model, name_of
-from benchmarks.core.runner import Entry, Request, expand
+from benchmarks.core.request import Entry, Request, expand
 from benchmarks.core.tasks import task_named, tasks
 from benchmarks.engines.identity import resolved_config
 from benchmarks.errors import InputError

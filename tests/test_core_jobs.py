@@ -8,10 +8,9 @@ import pytest
 from cheap_jobs import Nobodys, Unseeded, Version2, good_model, planned, request
 from cheap_task import Cheap, Settings
 
-from benchmarks.core import runner
 from benchmarks.core.job import digest
 from benchmarks.core.model import load_model
-from benchmarks.core.runner import Entry, Request, expand
+from benchmarks.core.request import Entry, Request, expand
 from benchmarks.core.task import Launch
 from benchmarks.errors import InputError
 
@@ -61,7 +60,7 @@ def test_how_a_job_is_started(model, tmp_path, task, options, launch):
     ],
 )
 def test_a_launch_that_makes_no_sense_is_one_line(model, tmp_path, monkeypatch, task, options, line):
-    monkeypatch.setattr(runner, "visible_gpus", lambda: ["0", "1"])
+    monkeypatch.setattr("benchmarks.core.request.visible_gpus", lambda: ["0", "1"])
     with pytest.raises(InputError, match=line):
         _ = request(model, tmp_path, task(), **options).launch
     # As many as there are is not too many.

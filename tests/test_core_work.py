@@ -11,8 +11,9 @@ from cheap_task import Cheap, Settings
 from benchmarks.claim import LOCK, held
 from benchmarks.core import runner
 from benchmarks.core.job import JOB_FILE, begun, read_job, recorded
+from benchmarks.core.request import chosen, expand, listing
 from benchmarks.core.result import read_results
-from benchmarks.core.runner import chosen, evaluate, expand, listing, run_missing, work
+from benchmarks.core.runner import evaluate, run_missing, work
 from benchmarks.errors import InputError
 
 

@@ -20,8 +20,9 @@ from benchmarks.core.command import (
 )
 from benchmarks.core.job import Job, recorded
 from benchmarks.core.model import Model, name_of
+from benchmarks.core.request import Entry, Request, chosen, expand, listing
 from benchmarks.core.result import read_results
-from benchmarks.core.runner import Entry, Request, chosen, expand, listing, run_missing, work
+from benchmarks.core.runner import run_missing, work
 from benchmarks.core.task import Task
 from benchmarks.core.tasks import frozen, task_named, tasks
 from benchmarks.errors import InputError, command_parser

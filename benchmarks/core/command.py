@@ -16,7 +16,7 @@ from benchmarks import SUITE
 from benchmarks.core.job import Job, recorded
 from benchmarks.core.launch import Slurm
 from benchmarks.core.model import Model, load_model
-from benchmarks.core.runner import Entry, Request
+from benchmarks.core.request import Entry, Request
 from benchmarks.core.settings import from_json
 from benchmarks.core.task import Task
 from benchmarks.devices import add_device_argument

@@ -24,8 +24,9 @@ from benchmarks.core.command import (
 )
 from benchmarks.core.job import Job, recorded
 from benchmarks.core.model import Model
+from benchmarks.core.request import Entry, chosen, expand, listing
 from benchmarks.core.result import Result, read_results
-from benchmarks.core.runner import Entry, chosen, expand, listing, run_missing, work
+from benchmarks.core.runner import run_missing, work
 from benchmarks.core.task import Task
 from benchmarks.core.tasks import frozen
 from benchmarks.errors import InputError, command_parser

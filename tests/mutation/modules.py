@@ -30,6 +30,7 @@ TESTS: dict[str, list[str]] = {
     "benchmarks/core/departures.py": CORE,
     "benchmarks/core/result.py": CORE,
     "benchmarks/core/task.py": CORE,
+    "benchmarks/core/request.py": CORE,
     "benchmarks/core/runner.py": CORE,
     "benchmarks/core/bootstrap.py": ["tests/test_tables.py"],
     "benchmarks/engines/schedule.py": ["tests/test_schedules.py"],
