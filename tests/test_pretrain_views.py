@@ -70,6 +70,34 @@ def test_views_have_the_published_distribution():
         assert np.all(np.abs(a.mean(0) - b.mean(0)) < 4 * error), power
 
 
+def test_how_often_and_how_much_of_each_augmentation():
+    """BYOL's numbers as FLSL has them, of 20,000 draws, each share within 4 standard errors."""
+    rng, count = np.random.default_rng(0), 20_000
+    drawn = [draw_augmentation(ViewsConfig(), rng) for _ in range(count)]
+
+    def about(share, of, expected):
+        assert abs(share - expected) < 4 * math.sqrt(expected * (1 - expected) / of), (share, expected)
+
+    solarised = [each for each in drawn if each.solarize]
+    about(np.mean([len(each.jitter) == 4 for each in drawn]), count, 0.8)
+    about(np.mean([each.grey for each in drawn]), count, 0.2)
+    about(np.mean([each.blur > 0 for each in drawn]), count, 0.5 * 0.5 + 0.5 * 0.1)
+    about(len(solarised) / count, count, 0.5 * 0.2)
+    about(np.mean([each.blur > 0 for each in solarised]), len(solarised), 0.1)  # never those that blur often
+    amounts = [[a for each in drawn for which, a in each.jitter if which == kind] for kind in range(4)]
+    ranges = [(0.6, 1.4), (0.6, 1.4), (0.8, 1.2), (-0.1, 0.1)]
+    for found, (low, high) in zip(
+        [*amounts, [each.blur for each in drawn if each.blur]], [*ranges, (0.1, 2.0)], strict=True
+    ):
+        step = (high - low) / 100
+        assert low <= min(found) < low + step
+        assert high - step < max(found) <= high
+        assert abs(np.mean(found) - (low + high) / 2) < 4 * (high - low) / math.sqrt(12 * len(found))
+    firsts = [each.jitter[0][0] for each in drawn if each.jitter]
+    for kind in range(4):
+        about(firsts.count(kind) / len(firsts), len(firsts), 0.25)
+
+
 def test_each_operation_is_the_pil_one_up_to_rounding():
     image = scene()
     pil = Image.fromarray(image)
