@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+from pathlib import Path
 
 import pytest
 from cheap_jobs import Nobodys, good_model, planned, request
@@ -13,7 +14,8 @@ from benchmarks.core import runner
 from benchmarks.core.job import JOB_FILE, begun, read_job, recorded
 from benchmarks.core.request import chosen, expand, listing
 from benchmarks.core.result import read_results
-from benchmarks.core.runner import evaluate, run_missing, work
+from benchmarks.core.runner import evaluate, run_missing, work, work_on_file
+from benchmarks.core.task import Launch, Place, Task
 from benchmarks.errors import InputError
 
 
@@ -130,6 +132,29 @@ def test_a_result_says_what_was_run(model, tmp_path):
     assert result.data == {"name": "none", "files": 0, "annotations_sha256": "", "images_sha256": ""}
     assert result.artefacts == job.label
     assert 0 <= result.seconds < 60
+
+
+def test_a_worker_does_the_job_of_its_file_in_the_folder_above_and_leaves(model, tmp_path, monkeypatch):
+    left = []
+    monkeypatch.setattr(runner, "leave", lambda: left.append(True))
+    (job,) = planned(model, tmp_path)
+    path = job.write(tmp_path / "out")
+    work_on_file(path)
+    assert [result.job for result in read_results(tmp_path / "out" / "records")] == [job.hash]
+    (tmp_path / "fingerprint").write_text("other data")
+    (other,) = planned(model, tmp_path)
+    (tmp_path / "fingerprint").unlink()
+    with pytest.raises(InputError, match="data of"):
+        work_on_file(other.write(tmp_path / "out"))
+    assert left == [True, True]
+
+
+def test_what_a_task_is_where_it_does_not_say():
+    assert Task.__abstractmethods__ == {"settings", "open", "fingerprint", "run"}
+    assert (Launch(), Launch().devices) == (Launch("none", 1, 1, None), 1)
+    assert Place(tmp := Path("x")) == Place(tmp, "auto", Launch(), 0, True)
+    assert (Task.version, Task.seeded, Task.needs, Task.mini_minutes) == (1, True, "features", 1.0)
+    assert (Task.engine, Task.shared_by, Task.frozen_task, Task.free) == (None, "nobody", None, ())
 
 
 def test_what_is_recorded_is_not_done_again(model, tmp_path, monkeypatch, capsys):

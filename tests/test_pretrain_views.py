@@ -12,8 +12,8 @@ from torchvision import transforms
 from benchmarks.errors import InputError
 from pretrain.augment import SMALLEST_BLUR, Augmentation, augment, draw_augmentation
 from pretrain.augment_batch import augment_batch, byte_taps, pack
-from pretrain.config import Config, DataConfig, ModelConfig, PreviousConfig, RunConfig, ViewsConfig
-from pretrain.data import make_loader, normalise
+from pretrain.config import Config, DataConfig, ModelConfig, ObjectiveConfig, PreviousConfig, RunConfig, ViewsConfig
+from pretrain.data import make_loader, normalise, steps_of
 from pretrain.images import open_images
 from pretrain.views import ViewMaker, draw_crop, grid_queries, resized_crop
 
@@ -289,6 +289,44 @@ def test_what_a_batch_holds(tmp_path):
     line = r"holds 2 images, fewer than one step of 6 \(2 processes x 3 parts x 1\): lower run.batch"
     with pytest.raises(InputError, match=line):
         make_loader(config, 0, 2, torch.device("cpu"))
+
+
+def test_one_image_is_a_batch_too_and_a_teacher_that_is_seen_twice_is_drawn_for_twice(tmp_path):
+    for index in range(2):
+        Image.fromarray(scene(index)).save(tmp_path / f"{index}.png")
+    config = Config(
+        ModelConfig(image_size=32, patch_size=8, depth=2),
+        DataConfig(str(tmp_path), workers=0),
+        ViewsConfig(local_size=16, global_window=2, local_window=1, local_views=1),
+        objective=ObjectiveConfig(both_globals=True),
+        run=RunConfig(batch=1),
+    )
+    loader, sampler = make_loader(config, 0, 1, torch.device("cpu"))
+    sampler.start(0, 0)
+    first, _ = loader
+    assert [tuple(stack.shape[:2]) for stack in first.batch.draws] == [(2, 2), (1, 2)]
+    assert [len(stack) for stack in first.batch.views] == [1, 1]
+
+
+def test_steps_go_on_from_any_step_to_any_step(tmp_path):
+    for index in range(5):
+        Image.fromarray(scene(index)).save(tmp_path / f"{index}.png")
+    config = Config(
+        ModelConfig(image_size=32, patch_size=8, depth=2),
+        DataConfig(str(tmp_path), workers=0),
+        ViewsConfig(local_size=16, global_window=2, local_window=1, local_views=1),
+        run=RunConfig(batch=1, accumulate=2),
+    )
+
+    def teachers(step, end):
+        loader, _ = make_loader(config, 0, 1, torch.device("cpu"))
+        return [[loaded.batch.teacher for loaded in pieces] for pieces in steps_of(loader, step, end)]
+
+    whole = teachers(0, 6)  # three epochs of two steps of two parts
+    assert [len(pieces) for pieces in whole] == [2] * 6
+    torch.testing.assert_close(teachers(3, 6), whole[3:], rtol=0, atol=0)
+    assert not torch.equal(whole[0][0], whole[2][0])
+    assert teachers(6, 6) == []
 
 
 def test_normalisation_is_torchvisions():

@@ -33,7 +33,7 @@ TESTS: dict[str, list[str]] = {
     "benchmarks/core/request.py": CORE,
     "benchmarks/core/runner.py": CORE,
     "benchmarks/core/bootstrap.py": ["tests/test_tables.py"],
-    "benchmarks/engines/schedule.py": ["tests/test_schedules.py"],
+    "benchmarks/engines/schedule.py": ["tests/test_coco_recipe.py", "tests/test_schedules.py"],
     "benchmarks/engines/chance.py": ["tests/test_chance.py"],
     "benchmarks/engines/mmdet.py": ["tests/test_schedules.py", "tests/test_vitdet.py"],
     "benchmarks/engines/mmdet_replay.py": ["tests/test_chance.py"],
