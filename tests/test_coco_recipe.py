@@ -45,6 +45,20 @@ def test_fewer_devices_keep_the_batch():
     assert (few.updates, few.learning_rate, few.notes) == (184_375, 1e-4, ())
 
 
+def test_a_schedule_says_its_arithmetic_and_records_what_decides_a_number():
+    few = resolve(VITDET, 117_266, 4, Options(per_device=2), gpu=True)
+    assert few.lines() == [
+        "batch 64 = 4 devices x 2 images x 8 passes, fp16",
+        "184375 updates, warm-up 250, drops after 163889, 177546, rate 0.0001",
+    ]
+    flat = resolve({**VITDET, "drops": ()}, 117_266, 4, Options(), gpu=True)
+    assert "drops after none" in flat.lines()[1]
+    assert few.as_record()["drops"] == [163_889, 177_546]
+    # How the batch is shared out decides nothing.
+    assert few.deciding() == resolve(VITDET, 117_266, 64, Options(), gpu=True).deciding()
+    assert set(few.deciding()) == {"batch", "updates", "warm_up", "drops", "learning_rate", "precision"}
+
+
 def test_another_batch_scales_the_learning_rate_and_says_so():
     half = resolve(VITDET, 117_266, 8, Options(batch=32), gpu=True)
     assert half.learning_rate == pytest.approx(5e-5)
