@@ -246,7 +246,7 @@ def test_addresses_are_no_part_of_a_config():
         "_target_": f"{__name__}.{one.__qualname__}",
         "x": [1, [2]],
     }
-    assert resolved_config({"a": 1, "work_dir": "/x"}) == {"a": 1}
+    assert resolved_config({"b": None, "a": 1, "work_dir": "/x"}) == {"a": 1, "b": None}
 
 
 def test_a_corrected_rule_is_not_served_from_an_old_conversion(tmp_path, monkeypatch):
