@@ -59,11 +59,9 @@ def keeps_prefix(architecture: Architecture, asked: bool | None) -> bool:
     ViTDet leaves the class token out. A network that was trained with registers keeps its large values in them, and
     would have to find other places for these: there they stay, and the class token with them.
     """
-    registers = getattr(architecture, "registers", 0)
-    prefix = registers + getattr(architecture, "class_token", 0)
-    if asked and not prefix:
+    if asked and not (architecture.class_token or architecture.registers):
         raise InputError("--prefix-tokens true: this checkpoint has neither class token nor registers")
-    return bool(registers) if asked is None else asked
+    return architecture.registers > 0 if asked is None else asked
 
 
 def vitdet_options(

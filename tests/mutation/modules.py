@@ -35,7 +35,7 @@ TESTS: dict[str, list[str]] = {
     "benchmarks/core/bootstrap.py": ["tests/test_tables.py"],
     "benchmarks/engines/schedule.py": ["tests/test_coco_recipe.py", "tests/test_schedules.py"],
     "benchmarks/engines/chance.py": ["tests/test_chance.py"],
-    "benchmarks/engines/mmdet.py": ["tests/test_schedules.py", "tests/test_vitdet.py"],
+    "benchmarks/engines/mmdet.py": ["tests/test_engine_changes.py", "tests/test_schedules.py", "tests/test_vitdet.py"],
     "benchmarks/engines/mmdet_replay.py": ["tests/test_chance.py"],
     "benchmarks/engines/mmdet_backbone.py": ENGINES,
     "benchmarks/engines/mmdet_vitdet.py": ENGINES,
@@ -46,6 +46,10 @@ TESTS: dict[str, list[str]] = {
     "benchmarks/engines/mmdet_uavdt.py": ["tests/test_uavdt_run.py"],
     "benchmarks/engines/identity.py": ["tests/test_core.py"],
     "benchmarks/engines/detectron2.py": ["tests/test_schedules.py", "tests/test_chance.py"],
-    "benchmarks/engines/adaptation.py": ["tests/test_vitdet_engines.py", "tests/test_vitdet_families.py"],
+    "benchmarks/engines/adaptation.py": [
+        "tests/test_engine_changes.py",
+        "tests/test_vitdet_engines.py",
+        "tests/test_vitdet_families.py",
+    ],
     "benchmarks/engines/trained.py": ["tests/test_released.py"],
 }
