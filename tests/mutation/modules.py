@@ -40,7 +40,7 @@ TESTS: dict[str, list[str]] = {
     "benchmarks/engines/mmdet_backbone.py": ENGINES,
     "benchmarks/engines/mmdet_vitdet.py": ENGINES,
     "benchmarks/engines/mmcv_ops.py": ["tests/test_operators.py"],
-    "benchmarks/engines/mmengine_hooks.py": ["tests/test_coco.py", "tests/test_vitdet.py"],
+    "benchmarks/engines/mmengine_hooks.py": ["tests/test_mmengine_hooks.py", "tests/test_coco.py", "tests/test_vitdet.py"],
     "benchmarks/engines/mmengine_run.py": ["tests/test_coco_resnet.py", "tests/test_core.py"],
     "benchmarks/engines/mmseg_backbone.py": ["tests/test_ade20k.py"],
     "benchmarks/engines/mmdet_uavdt.py": ["tests/test_uavdt_run.py"],
