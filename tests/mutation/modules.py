@@ -2,7 +2,7 @@
 
 VIEWS = ["tests/test_pretrain_views.py", "tests/test_chance.py"]
 OBJECTIVE = ["tests/test_pretrain_objective.py", "tests/test_pretrain_step.py", "tests/test_pretrain_replay.py"]
-ENGINES = ["tests/test_mmdet_backbone.py", "tests/test_vitdet.py"]
+ENGINES = ["tests/test_mmdet_backbone.py"]
 CORE = ["tests/test_core_jobs.py", "tests/test_core_work.py", "tests/test_core_settings.py", "tests/test_records.py"]
 
 TESTS: dict[str, list[str]] = {
@@ -50,7 +50,7 @@ TESTS: dict[str, list[str]] = {
         "tests/test_vitdet.py",
     ],
     "benchmarks/engines/mmengine_run.py": ["tests/test_mmengine_run.py", "tests/test_coco_resnet.py"],
-    "benchmarks/engines/mmseg_backbone.py": ["tests/test_ade20k.py"],
+    "benchmarks/engines/mmseg_backbone.py": [*ENGINES, "tests/test_ade20k_data.py"],
     "benchmarks/engines/mmdet_uavdt.py": ["tests/test_uavdt_run.py"],
     "benchmarks/engines/identity.py": ["tests/test_core.py"],
     "benchmarks/engines/detectron2.py": ["tests/test_schedules.py", "tests/test_chance.py"],

@@ -3,8 +3,8 @@
     python mutate.py FILE > MUTANTS.json
 
 Prints ``[{"line", "was", "is", "kind", "code"}]``, each with the whole changed source. Left out are changes of
-annotations and docstrings, after which the program is the same, and of ``zip``'s ``strict`` and a dataclass's
-``frozen``, which are assertions.
+annotations and docstrings, after which the program is the same, of ``__all__``, as nobody imports ``*``, and of
+``zip``'s ``strict`` and a dataclass's ``frozen``, which are assertions.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def chosen() -> Iterator[tuple[str, Operator]]:
 
 
 def program(code: str) -> str:
-    """What runs of a source: its tree without docstrings, annotations, ``strict`` and ``frozen``."""
+    """What runs of a source: its tree without docstrings, annotations, ``__all__``, ``strict`` and ``frozen``."""
     tree = ast.parse(code)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
@@ -96,6 +96,8 @@ def program(code: str) -> str:
             node.returns = None
         if isinstance(node, ast.arg | ast.AnnAssign):
             node.annotation = ast.Constant("")
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "__all__":
+            node.value = ast.Constant("")
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "zip":
             node.keywords = []
         if isinstance(node, ast.ClassDef):
