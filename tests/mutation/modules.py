@@ -55,5 +55,5 @@ TESTS: dict[str, list[str]] = {
     "benchmarks/engines/identity.py": ["tests/test_core.py"],
     "benchmarks/engines/detectron2.py": ["tests/test_schedules.py", "tests/test_chance.py"],
     "benchmarks/engines/adaptation.py": ["tests/test_engine_changes.py"],
-    "benchmarks/engines/trained.py": ["tests/test_released.py"],
+    "benchmarks/engines/trained.py": ["tests/test_trained.py"],
 }
