@@ -78,6 +78,35 @@ def test_sigterm_ends_the_run_after_the_update_with_a_snapshot(tmp_path):
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def test_processes_stop_together_when_one_is_asked_to(tmp_path, monkeypatch):
+    groups, reduced = [], []
+    monkeypatch.setattr(hooks, "get_world_size", lambda: 2)
+    monkeypatch.setattr(torch.distributed, "new_group", lambda **told: groups.append(told) or "group")
+
+    def all_reduce(asked, operation, group):
+        reduced.append((asked.tolist(), operation, group))
+        asked.fill_(int(len(reduced) == 2))  # the other is asked before the second update
+
+    monkeypatch.setattr(torch.distributed, "all_reduce", all_reduce)
+    hook, made = hooks.AtomicSnapshot(100), runner(tmp_path)
+    hook.before_train(made)
+    assert groups == [{"backend": "gloo", "timeout": hooks.PATIENCE}]
+    hook.after_train_iter(made, 0)
+    made.iter = 1
+    with pytest.raises(SystemExit):
+        hook.after_train_iter(made, 1)
+    assert reduced == [([0], torch.distributed.ReduceOp.MAX, "group")] * 2
+    assert (tmp_path / "last.pth").read_text() == "2"
+    monkeypatch.setattr(hooks, "is_main_process", lambda: False)  # which alone renames
+    (tmp_path / "last.pth").unlink()
+    hook.asked_to_stop, reduced[:] = True, [None]
+    with pytest.raises(SystemExit):
+        hook.after_train_iter(made, 1)
+    assert reduced[1][0] == [1]
+    assert [path.name for path in tmp_path.iterdir()] == [".next.pth"]
+    hook.after_train(made)
+
+
 def backbone(found):
     return SimpleNamespace(differences=lambda: found, checkpoint="x.safetensors")
 
