@@ -62,7 +62,13 @@ def test_a_run_is_told_its_checkpoint_seed_and_pixels(tmp_path, told):
     assert config.env_cfg.dist_cfg == {"backend": "nccl", "timeout": 7200.0}
     assert "model_wrapper_cfg" not in config
     assert config.filename == str(tmp_path / "config.py")
+    assert CONFIG.strip() in config.text
     assert told()["custom_hooks"][0]["progress"]
+
+
+def test_the_text_of_a_config_is_not_laid_out_anew(told, monkeypatch):
+    monkeypatch.setattr("yapf.yapflib.yapf_api.FormatCode", lambda *_, **__: pytest.fail("five seconds of a run"))
+    assert "CanonicalViT" in told().pretty_text
 
 
 def test_a_run_goes_on_from_its_snapshot_unless_told_not_to(tmp_path, told):

@@ -49,7 +49,7 @@ TESTS: dict[str, list[str]] = {
         "tests/test_coco.py",
         "tests/test_vitdet.py",
     ],
-    "benchmarks/engines/mmengine_run.py": ["tests/test_mmengine_run.py", "tests/test_coco_resnet.py"],
+    "benchmarks/engines/mmengine_run.py": ["tests/test_mmengine_run.py", "tests/test_engine_changes.py"],
     "benchmarks/engines/mmseg_backbone.py": [*ENGINES, "tests/test_ade20k_data.py"],
     "benchmarks/engines/mmdet_uavdt.py": ["tests/test_uavdt_run.py"],
     "benchmarks/engines/identity.py": ["tests/test_core.py"],
