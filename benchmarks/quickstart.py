@@ -31,7 +31,7 @@ from benchmarks.listing import list_images
 class Effort:
     """How much the quick run does; its settings are recorded with its results."""
 
-    detector_steps: int = 200
+    detector_steps: int = 600
     davis_frames: int = 16
 
     @property

@@ -120,6 +120,15 @@ def test_roi_align_of_short_types_is_the_exact_one_rounded(ops, dtype, layout):
     torch.testing.assert_close(found, exact.to(dtype))
 
 
+def test_exact_boxes_on_short_maps_are_computed_in_the_boxes_type(ops):
+    short, rois = some_maps(0, dtype=torch.float32).requires_grad_(), some_rois(1)
+    exact = short.detach().double().requires_grad_()
+    found, expected = (ops.RoIAlign((7, 7), 0.25, 2)(maps, rois) for maps in (short, exact))
+    assert torch.equal(found, expected.float())
+    gradients = [torch.autograd.grad(result.sum(), maps)[0] for result, maps in ((found, short), (expected, exact))]
+    assert torch.equal(gradients[0], gradients[1].float())
+
+
 def test_no_boxes_give_no_features_and_no_gradient(ops):
     maps = some_maps(0).requires_grad_()
     found = ops.roi_align(maps, torch.zeros(0, 5, dtype=torch.float64), (7, 7), 0.25, 0, "avg", True)
