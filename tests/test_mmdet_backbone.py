@@ -52,16 +52,15 @@ def test_options_of_the_four_tap_backbone(checkpoint):
         maps = plain.eval()(torch.randn(1, 3, 64, 96))
     assert [tuple(each.shape[2:]) for each in maps] == [(64 // s, 96 // s) for s in (4, 8, 16, 32)]
 
-    other = CanonicalViT(checkpoint, taps=[0, 0, 3, 3], num_heads=6, frozen=True)
-    assert other.taps == [0, 0, 3, 3]
+    other = CanonicalViT(checkpoint, num_heads=6, frozen=True)
     assert other.vit.blocks[0].attn.num_heads == 6
     assert not any(parameter.requires_grad for parameter in other.vit.parameters())
     assert all(parameter.requires_grad for parameter in other.pyramid.parameters())
     assert not other.train().vit.training
     assert other.pyramid.training
     assert any(isinstance(module, torch.nn.SyncBatchNorm) for module in other.pyramid.modules())
-    for taps in ([0, 1, 2], [0, 1, 2, 4], [-1, 1, 2, 3]):
-        with pytest.raises(InputError, match="do not name four of the 4 blocks"):
+    for taps in ([0, 1, 2], [0, 1, 2, 4], [-1, 1, 2, 3], [0, 0, 3, 3], [3, 2, 1, 0]):
+        with pytest.raises(InputError, match=r"do not name four of the 4 blocks .* in their order"):
             CanonicalViT(checkpoint, taps=taps)
 
 
@@ -132,6 +131,30 @@ def test_a_resnet_gives_the_maps_of_its_stages(resnet, kind):
     assert [tuple(each.shape[1:]) for each in maps] == [
         (width, 64 // stride, 96 // stride) for width, stride in zip(RESNET.widths, (4, 8, 16, 32), strict=True)
     ]
+
+
+def test_the_maps_are_those_of_the_taps(tmp_path):
+    there = of_backbones()
+    write_random_control(tmp_path / "deep.safetensors", 0, dataclasses.replace(TINY, depth=6))
+    images = torch.randn(1, 3, 32, 32)
+    found = {}
+    for taps in ([0, 1, 2, 3], [0, 1, 2, 5], None):
+        made = there.CanonicalViT(str(tmp_path / "deep.safetensors"), taps=taps, norm="BN").eval()
+        made.init_weights()
+        with torch.inference_mode():
+            found[str(taps)] = made._tapped(images)
+            every = made.vit.forward_intermediates(images, norm=False, intermediates_only=True)
+        for index, tapped in zip(taps or [0, 2, 3, 5], found[str(taps)], strict=True):
+            assert torch.equal(tapped, every[index])
+
+
+def test_networks_of_stages_get_the_drop_path_asked_for(resnet, monkeypatch):
+    there, asked = of_backbones(), []
+    right = there.build
+    monkeypatch.setattr(there, "build", lambda card, rate: asked.append(rate) or right(card, rate))
+    there.CanonicalStages(resnet, drop_path_rate=0.2)
+    there.CanonicalStages(resnet)
+    assert asked == [0.2, 0.0]
 
 
 def test_activations_are_recomputed_where_asked_and_where_there_are_any(checkpoint):

@@ -11,5 +11,5 @@ QUARTERS = 4
 def global_blocks(depth: int) -> tuple[int, ...]:
     """Blocks without windows, counted from 0."""
     if depth < QUARTERS:
-        raise InputError(f"a ViT of {depth} blocks has no {QUARTERS} for global attention: name them in the config")
+        raise InputError(f"a ViT of {depth} blocks has no {QUARTERS} for global attention")
     return tuple((quarter + 1) * depth // QUARTERS - 1 for quarter in range(QUARTERS))

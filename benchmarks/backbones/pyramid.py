@@ -18,7 +18,7 @@ def default_taps(depth: int) -> tuple[int, int, int, int]:
     if depth == 12:
         return PUBLISHED_TAPS
     if depth < 4:
-        raise InputError(f"a ViT of {depth} blocks has no four taps for a pyramid: name them in the config")
+        raise InputError(f"a ViT of {depth} blocks has no four taps for a pyramid")
     return tuple((quarter + 1) * depth // 4 - 1 for quarter in range(4))
 
 

@@ -87,7 +87,7 @@ class CanonicalViT(CanonicalBackbone):
     """The ViT of a canonical checkpoint, of the house or of timm's own class, under the four-tap pyramid.
 
     Args:
-        taps: four block indices; None takes :func:`default_taps`.
+        taps: four block indices, rising; None takes :func:`default_taps`.
         drop_path_rate: of the last block, rising linearly from 0.
         norm: ``SyncBN`` or, in one process without a GPU, ``BN``.
         checkpointing: recompute activations in the backward pass.
@@ -111,8 +111,11 @@ class CanonicalViT(CanonicalBackbone):
             raise InputError(f"{checkpoint} is a {a.kind} of stages, but this detector is for a ViT")
         self.vit = build(self.card, drop_path_rate)
         self.taps = list(taps or default_taps(a.depth))
-        if len(self.taps) != 4 or not all(0 <= tap < a.depth for tap in self.taps):
-            raise InputError(f"taps {self.taps} do not name four of the {a.depth} blocks of {checkpoint}")
+        # timm gives the maps of the blocks that are named, each once and in the blocks' order.
+        if len(self.taps) != 4 or self.taps != sorted({*self.taps} & {*range(a.depth)}):
+            raise InputError(
+                f"taps {self.taps} do not name four of the {a.depth} blocks of {checkpoint} in their order"
+            )
         self.patch = a.patch_size
         self.pyramid = FourTapPyramid(a.embed_dim, nearest_stride(self.patch), NORMS[norm])
         # The taps are raw: the final norm takes no part in training. Positions do, fixed ones of the pretraining too,
