@@ -163,7 +163,8 @@ def _branch(flat: list[_Entry], mark: _Entry, prefix: str, layouts: list[tuple[L
     if any(entry.path != mark.path for entry in under):
         shorts = {entry.clean[len(prefix) :]: None for entry in under}
         strangers = set.intersection(*(set(_unknown(layout, shorts)) for layout, _ in layouts))
-    kept, clashes = {}, []
+    kept: dict[str, _Entry] = {}
+    clashes = []
     for entry in under:
         short = entry.clean[len(prefix) :]
         if strangers is not None and entry.path != mark.path and short in strangers and not BLOCK.match(short):

@@ -65,7 +65,7 @@ def write_safetensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata:
         for _, name, *_ in sorted(plan):
             values = tensors[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8)
             for start in range(0, values.numel(), BLOCK):
-                stream.write(values[start : start + BLOCK].numpy())
+                stream.write(values[start : start + BLOCK].numpy().data)
 
 
 def is_canonical(path: str | os.PathLike[str]) -> bool:

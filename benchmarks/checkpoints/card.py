@@ -116,9 +116,9 @@ class ResNetArchitecture:
     """
 
     stem: int
-    blocks: tuple[int, int, int, int]
-    inner: tuple[int, int, int, int]
-    widths: tuple[int, int, int, int]
+    blocks: tuple[int, ...]
+    inner: tuple[int, ...]
+    widths: tuple[int, ...]
     image_size: int = 224
     eps: float = 1e-5
     kind: str = "resnet"
@@ -227,6 +227,15 @@ class Card:
     #: fact (for instance "num_heads") -> one of :data:`PROVENANCES`
     provenance: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    @property
+    def vit(self) -> Architecture:
+        """The architecture of a card whose network is the house's ViT."""
+        if not isinstance(self.architecture, Architecture):
+            raise InputError(
+                f"this needs the house's ViT, not a {self.architecture.kind} network: give another checkpoint"
+            )
+        return self.architecture
 
     def to_dict(self) -> dict[str, Any]:
         """The card as plain JSON data."""

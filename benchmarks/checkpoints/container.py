@@ -163,9 +163,12 @@ def _open_folder(folder: Path) -> Opened:
     preprocessor = read_json(asides, "preprocessor configuration") if asides.is_file() else None
     single = next((folder / name for name in WEIGHTS_OF_FOLDER if (folder / name).is_file()), None)
     index = _index_of(folder)
-    if single is None and index is None:
+    if single is not None:
+        opened = _open_file(single)
+    elif index is not None:
+        opened = _open_shards(folder, index)
+    else:
         raise InputError(f"{folder} has no {' or '.join(WEIGHTS_OF_FOLDER)}: copy the weights beside config.json")
-    opened = _open_file(single) if single is not None else _open_shards(folder, index)
     read = (*opened.files, *(path for path in (told, asides) if path.is_file()))
     known = preprocessor if isinstance(preprocessor, dict) else None
     return opened._replace(config=config, preprocessor=known, files=read)

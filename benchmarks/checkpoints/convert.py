@@ -261,10 +261,10 @@ def _network(
     if family.kind == "timm":
         return timm_architecture(facts, heads), {}
     width = width_of(tensors)
-    settle_heads(family, facts, width, depth_of(tensors), heads)
+    heads = settle_heads(family, facts, width, depth_of(tensors), heads)
     made = dict(facts.made)
     if facts.rope_base is not None:
-        made["rope.periods"] = rope_periods(facts.rope_base, width // facts.heads)
+        made["rope.periods"] = rope_periods(facts.rope_base, width // heads)
     for name in facts.zero_bias:
         if name not in tensors:
             made[name] = torch.zeros(width, dtype=tensors["patch_embed.proj.weight"].dtype)

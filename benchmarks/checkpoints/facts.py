@@ -12,7 +12,7 @@ from benchmarks.checkpoints.positions import position_kind
 from benchmarks.errors import InputError
 
 
-def settle_heads(family: Family, facts: Facts, width: int, depth: int, heads: int | None) -> None:
+def settle_heads(family: Family, facts: Facts, width: int, depth: int, heads: int | None) -> int:
     """Decide on the number of heads: a number in the file, then the user's word, then a table's by name; or ask.
 
     A table's number by width counts for methods alone that the file names by a mark of theirs.
@@ -32,6 +32,7 @@ def settle_heads(family: Family, facts: Facts, width: int, depth: int, heads: in
         )
     if facts.heads < 1 or width % facts.heads:
         raise InputError(f"{facts.heads} heads do not divide the embedding width {width}: check the file and --heads")
+    return facts.heads
 
 
 def timm_architecture(facts: Facts, heads: int | None) -> TimmArchitecture:
@@ -58,10 +59,11 @@ def vit_architecture(tensors: Tensors, facts: Facts) -> Architecture:
         raise InputError(
             f"patches of {channels} channels and {patch}x{patch_w} pixels: 3 channels and squares are known"
         )
-    position, prefix, grid = "rope", 0, None
+    position, prefix, grid, size = "rope", 0, 0, facts.image_size
     if "pos_embed" in tensors:
         position, prefix, grid = _positions(tensors, width)
-    elif facts.image_size is None:
+        size = grid * patch
+    elif size is None:
         raise InputError("this ViT has no position table (pos_embed): it is cut, or of a layout that is not known here")
     has_class = "cls_token" in tensors
     if position != "rope" and has_class != bool(prefix) and not facts.odd_class_row:
@@ -75,7 +77,7 @@ def vit_architecture(tensors: Tensors, facts: Facts) -> Architecture:
         depth=depth_of(tensors),
         num_heads=facts.heads or 0,
         patch_size=patch,
-        image_size=grid * patch if grid else facts.image_size,
+        image_size=size,
         mlp_hidden=rows // 2 if gated else rows,
         mlp="swiglu" if gated else "mlp",
         activation=activation,

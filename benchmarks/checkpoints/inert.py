@@ -97,7 +97,7 @@ def build_tensor(storage: Storage, offset: int, size: tuple, stride: tuple, dtyp
     return values.as_strided(size, stride, values.storage_offset() + offset)  # offsets of as_strided are absolute
 
 
-def rebuild_tensor(storage: Storage, offset: int, size: tuple, stride: tuple, *_: Any) -> torch.Tensor:
+def rebuild_tensor(storage: Any, offset: int, size: tuple, stride: tuple, *_: Any) -> torch.Tensor:
     return build_tensor(storage, offset, size, stride, storage.dtype)
 
 
@@ -151,7 +151,7 @@ def _encode(text: str, codec: str = "latin1") -> bytes:
     return text.encode("latin1")
 
 
-BUILDERS: dict[tuple[str, str], Callable[..., Any]] = {
+BUILDERS: dict[tuple[str, str], Callable[..., Any] | StorageType] = {
     ("collections", "OrderedDict"): OrderedDict,
     ("torch._utils", "_rebuild_tensor"): rebuild_tensor,
     ("torch._utils", "_rebuild_tensor_v2"): rebuild_tensor,
@@ -183,6 +183,8 @@ class InertUnpickler(pickle._Unpickler):
     """
 
     dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
+    read: Callable[[int], bytes]  # the base sets both while it loads
+    append: Callable[[Any], None]
 
     def __init__(self, stream: BinaryIO, found: set[str], storage: Callable[[tuple], Storage] | None = None) -> None:
         super().__init__(stream, encoding="latin1")

@@ -127,11 +127,13 @@ class Ledger:
             if a.num_heads is not None:
                 rows.append(("heads", f"{a.num_heads}   (from: {proof.get('num_heads', '?')})"))
             return rows
-        eps = f"eps {a.eps:g}   (from: {proof.get('eps', '?')})"
+        eps_from = f"(from: {proof.get('eps', '?')})"
         if isinstance(a, ResNetArchitecture):
             blocks = "-".join(map(str, a.blocks))
             kind = "bottlenecks, stride in the 3x3" if a.block == "bottleneck" else "basic blocks"
-            return [("network", f"ResNet-{a.depth}, blocks {blocks}, {a.embed_dim} channels, {kind}"), ("norm", eps)]
+            network = f"ResNet-{a.depth}, blocks {blocks}, {a.embed_dim} channels, {kind}"
+            return [("network", network), ("norm", f"eps {a.eps:g}   {eps_from}")]
+        a = self.card.vit
         resize = self.card.resize
         rule = f"{resize.mode}, offset {resize.offset:g}, antialias {'yes' if resize.antialias else 'no'}"
         rule += ", corners aligned" if resize.align_corners else ""
@@ -140,7 +142,7 @@ class Ledger:
             ("heads", f"{a.num_heads}   (from: {proof.get('num_heads', '?')})"),
             ("tokens", f"class {_yes(a.class_token)}, registers {a.registers}, positions {a.position}"),
             ("blocks", f"{a.mlp} {a.hidden} wide, {a.activation}, LayerScale {_yes(a.layer_scale)}"),
-            ("norm", f"final {_yes(a.final_norm)}, {eps}"),
+            ("norm", f"final {_yes(a.final_norm)}, eps {a.eps:g}   {eps_from}"),
             (
                 "resize",
                 "rotary, nothing to resize" if a.position == "rope" else f"{rule}   (from: {proof.get('resize', '?')})",
@@ -173,7 +175,8 @@ def make_ledger(opened: Opened, chosen: Chosen, tensors: Tensors, card: Card) ->
     """One fate for each tensor of the file and each of the network."""
     taken = chosen.taken
     full = taken.source_names
-    loaded, fused = {}, {}
+    loaded: dict[str, str] = {}
+    fused: dict[str, list[str]] = {}
     for name in tensors:
         parts = [full.get(part, part) for part in tensors.parts(name)]
         loaded |= {part: name for part in parts if part != ZEROS}

@@ -81,7 +81,9 @@ def recognise_in(finder: Finder, branch: str | None) -> tuple[Family, Taken] | N
 def places(finder: Finder) -> Iterator[tuple[Family, Place]]:
     """Every place of any family where this file has weights, the most specific family first."""
     for family in all_formats():
-        for place in () if isinstance(family, Refusal) else family.places:
+        if isinstance(family, Refusal):
+            continue
+        for place in family.places:
             if finder.has(place, family.layout):
                 yield family, place
 

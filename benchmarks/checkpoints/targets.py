@@ -81,6 +81,7 @@ def for_timm(tensors: Tensors, card: Card) -> tuple[Tensors, list[str]]:
         return tensors, [f"timm: create_model({a.name!r}, num_classes=0, **{a.arguments})"]
     if isinstance(a, ResNetArchitecture):
         return tensors, []
+    a = card.vit
     notes = _resize_notes("timm", card, ANTIALIAS_RESIZE)
     if a.position == "rope":
         _check_periods(tensors, a, DINOV3_BASE)
@@ -101,8 +102,9 @@ def for_timm(tensors: Tensors, card: Card) -> tuple[Tensors, list[str]]:
 
 def _without_class_token(a: Architecture) -> str:
     """timm's word on a ViT without class token, of which several have the same names (:mod:`.formats.bare`)."""
-    arguments = {"img_size": a.image_size, "patch_size": a.patch_size, "embed_dim": a.embed_dim, "depth": a.depth}
-    arguments |= {"num_heads": a.num_heads, "mlp_ratio": a.hidden / a.embed_dim, "qkv_bias": a.qkv_bias}
+    arguments: dict[str, float | None] = {"img_size": a.image_size, "patch_size": a.patch_size}
+    arguments |= {"embed_dim": a.embed_dim, "depth": a.depth, "num_heads": a.num_heads}
+    arguments |= {"mlp_ratio": a.hidden / a.embed_dim, "qkv_bias": a.qkv_bias}
     arguments |= {"init_values": 1.0 if a.layer_scale else None, "reg_tokens": a.registers}
     return ",".join(("vit_base_patch16_siglip_gap_224", *(f"{k}={json.dumps(v)}" for k, v in arguments.items())))
 
@@ -115,11 +117,12 @@ def for_openmmlab(tensors: Tensors, card: Card) -> tuple[Tensors, list[str]]:
 
 def for_detectron2(tensors: Tensors, card: Card) -> tuple[Tensors, list[str]]:
     """detectron2's ViT under ``backbone.net``: no LayerScale, registers, class token or final norm. Or its ResNet."""
-    a = card.architecture
-    if isinstance(a, ResNetArchitecture):
+    if isinstance(card.architecture, ResNetArchitecture):
+        basic = card.architecture.block == "basic"
         notes = ["detectron2: STRIDE_IN_1X1 False, FORMAT RGB, PIXEL_STD, SyncBN"]
-        notes += ["detectron2: RESNETS.DEPTH 18 or 34, RES2_OUT_CHANNELS 64"] if a.block == "basic" else []
+        notes += ["detectron2: RESNETS.DEPTH 18 or 34, RES2_OUT_CHANNELS 64"] if basic else []
         return spell(RESNET_DETECTRON2, tensors), notes
+    a = card.vit
     for there, what in (
         (a.registers, "register tokens"),
         (a.position == "rope", "rotary positions"),
@@ -143,9 +146,9 @@ def for_detectron2(tensors: Tensors, card: Card) -> tuple[Tensors, list[str]]:
 
 def for_hf(tensors: Tensors, card: Card) -> tuple[tuple[Tensors, dict[str, Any]], list[str]]:
     """A folder of transformers: ViT, DINOv2 (with registers), DINOv3."""
-    a = card.architecture
-    if isinstance(a, ResNetArchitecture):
+    if isinstance(card.architecture, ResNetArchitecture):
         raise InputError("transformers' ResNet is not written here: use timm or detectron2 as the target")
+    a = card.vit
     rotary = a.position == "rope"
     if not a.class_token or not a.final_norm or a.qk_norm or (not rotary and a.position_prefix_rows != 1):
         raise InputError(
@@ -217,7 +220,7 @@ def _check_periods(tensors: Tensors, a: Architecture, base: float) -> None:
 
 
 def _resize_notes(program: str, card: Card, rule: ResizeRule) -> list[str]:
-    if card.architecture.position == "rope" or card.resize == rule:
+    if card.vit.position == "rope" or card.resize == rule:
         return []
     return [f"{program} resizes positions by another rule than {card.method}: features differ at other sizes"]
 
@@ -253,7 +256,7 @@ def _own(value: Any) -> Any:
     return value.clone() if isinstance(value, torch.Tensor) else value
 
 
-def _write_folder(folder: Path, tensors: Tensors, config: dict[str, Any]) -> None:
+def _write_folder(folder: Path, tensors: Mapping[str, torch.Tensor], config: dict[str, Any]) -> None:
     if folder.name == "model.safetensors":
         folder = folder.parent
     if folder.is_file():

@@ -26,7 +26,8 @@ def house_facts(network: nn.Module) -> dict[str, Any] | None:
     return _dinov3(network) if type(network) is Eva else None
 
 
-def _plain(network: nn.Module) -> dict[str, Any] | None:
+# Any: timm's annotations know fewer kinds of parts than its constructors make.
+def _plain(network: Any) -> dict[str, Any] | None:
     from timm.layers import Attention, PatchEmbed
     from timm.models.vision_transformer import Block
 
@@ -38,7 +39,7 @@ def _plain(network: nn.Module) -> dict[str, Any] | None:
     rows = network.pos_embed.shape[1] - embed.num_patches if network.pos_embed is not None else -1
     if rows not in (0, 1) or (rows == 1 and (not network.has_class_token or network.num_reg_tokens)):
         return None
-    activations = set()
+    activations: set[str | None] = set()
     for block in network.blocks:
         attention = block.attn if type(block) is Block else None
         if type(attention) is not Attention or not _is_identity(attention.norm):
@@ -53,7 +54,7 @@ def _plain(network: nn.Module) -> dict[str, Any] | None:
     return {"heads": heads.pop(), "eps": eps, "activation": activations.pop(), "prefix_rows": rows}
 
 
-def _dinov3(network: nn.Module) -> dict[str, Any] | None:
+def _dinov3(network: Any) -> dict[str, Any] | None:
     from timm.layers import RotaryEmbeddingDinoV3
     from timm.models.eva import EvaAttention, EvaBlock
 
@@ -64,7 +65,7 @@ def _dinov3(network: nn.Module) -> dict[str, Any] | None:
     usual |= {"normalize_coords": "separate", "shift_coords": None, "jitter_coords": None, "rescale_coords": None}
     if any(getattr(rope, name, value) != value for name, value in usual.items()) or network.cls_token is None:
         return None
-    activations = set()
+    activations: set[str | None] = set()
     for block in network.blocks:
         attention = block.attn if type(block) is EvaBlock else None
         if type(attention) is not EvaAttention or attention.qkv is None or not _is_identity(attention.norm):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -96,7 +97,7 @@ def _describe(name: str, text: str, eps: float | None, norm_tokens: bool) -> tup
     return architecture, network
 
 
-def stages_of(network: nn.Module) -> nn.Module:
+def stages_of(network: Any) -> Iterable[Any]:
     """The stages of a hierarchical network."""
     return network.stages if hasattr(network, "stages") else network.layers
 
@@ -129,7 +130,7 @@ def checked_arguments(name: str, arguments: Any) -> dict[str, Any]:
 
 def _make(
     name: str, arguments: dict[str, Any], eps: float | None, norm_tokens: bool, drop_path_rate: float = 0.0
-) -> nn.Module:
+) -> Any:  # timm's networks have no type in common that knows their parts
     from timm.models import model_entrypoint
 
     module = _module_of(name)
@@ -165,7 +166,7 @@ def _all_parameters() -> dict[str, frozenset[str]]:
     from timm.models import beit, convnext, eva, naflexvit, swin_transformer, vision_transformer
     from timm.models import vision_transformer_relpos as relpos
 
-    classes = {
+    classes: dict[str, Any] = {
         "vision_transformer": vision_transformer.VisionTransformer,
         "deit": vision_transformer.VisionTransformer,
         "eva": eva.Eva,
@@ -191,7 +192,7 @@ def _is_plain(value: Any, depth: int = 0) -> bool:
     return value is None or isinstance(value, bool) or (isinstance(value, str) and len(value) <= 40)
 
 
-def _is_pyramid(network: nn.Module) -> bool:
+def _is_pyramid(network: Any) -> bool:
     return len({_one(level["reduction"]) for level in network.feature_info}) > 1
 
 

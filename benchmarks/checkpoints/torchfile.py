@@ -114,7 +114,7 @@ def read_legacy(path: Path, found: set[str]) -> Any:
         for key in keys:
             values, width = storages[key]
             (count,) = struct.unpack("<q", stream.read(8))
-            if count * width != values.data.numel() or stream.readinto(values.data.numpy()) != count * width:
+            if count * width != values.data.numel() or stream.readinto(values.data.numpy().data) != count * width:
                 raise ValueError(f"values {key!r} are cut short")
     return content
 
@@ -132,7 +132,8 @@ def map_file(path: Path) -> torch.Tensor:
     """The bytes of a file, mapped privately: read when touched, never written back."""
     size = path.stat().st_size
     storage = torch.UntypedStorage.from_file(str(path), shared=False, nbytes=size)
-    return torch.empty(0, dtype=torch.uint8).set_(storage, 0, (size,), (1,))
+    # The stubs promise less than the UntypedStorage that from_file gives.
+    return torch.empty(0, dtype=torch.uint8).set_(storage, 0, (size,), (1,))  # type: ignore[arg-type]
 
 
 def _aligned(mapped: torch.Tensor, offset: int, length: int) -> torch.Tensor:

@@ -43,7 +43,7 @@ class Place(NamedTuple):
 
 
 #: DINO's containers, and what people make of them.
-DINO_PLACES = (
+DINO_PLACES: tuple[Place, ...] = (
     Place("teacher", ("teacher",), "backbone."),
     Place("student", ("student",), "backbone."),
     Place("teacher", ("teacher",)),

@@ -27,7 +27,8 @@ class Flsl(Family):
             return True
         if "dino_loss" in opened.content:  # the control of ``python -m pretrain``: the network is FLSL's, the loss not
             return False
-        if not is_square(rows_of(taken)) or is_square(rows_of(taken) - 1) or taken.place.branch == "model":
+        rows = rows_of(taken)
+        if rows is None or not is_square(rows) or is_square(rows - 1) or taken.place.branch == "model":
             return False
         # A bare file. A fixed table and a class token without a row in it is what FLSL's program alone leaves.
         return "cls_token" in taken.tensors and _has_fixed_table(taken)

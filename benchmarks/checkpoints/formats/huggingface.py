@@ -21,11 +21,11 @@ NEW = ("layers.{i}", "layer.{i}", "model.layer.{i}", BLOCK)  # blocks as modules
 ACTIVATIONS = {"gelu": "gelu", "gelu_pytorch_tanh": "gelu-tanh", "gelu_new": "gelu-tanh", "silu": "silu"}
 
 
-def _projections(block: str) -> tuple[str, str, str]:
+def _projections(block: str) -> tuple[str, ...]:
     return tuple(f"{block}.attention.{letter}_proj.{{p}}" for letter in "qkv")
 
 
-def _old_projections(block: str) -> tuple[str, str, str]:
+def _old_projections(block: str) -> tuple[str, ...]:
     return tuple(f"{block}.attention.attention.{name}.{{p}}" for name in ("query", "key", "value"))
 
 
@@ -186,7 +186,7 @@ class Transformers(Family):
         """config.json and the tensors must speak of the same network."""
         patch = taken.tensors[self.layout.sentinel]
         found, _ = self.layout.find(taken.tensors)
-        there = {
+        there: dict[str, int | str] = {
             "hidden_size": patch.shape[0],
             "num_hidden_layers": len({key.split(".")[1] for key in found if key.startswith("blocks.")}),
             "patch_size": patch.shape[-1],

@@ -31,7 +31,7 @@ class Mae(Family):
         if self._is_marked(opened, taken):
             return True
         table = taken.tensors.get("pos_embed")
-        if "cls_token" not in taken.tensors or not is_square((rows_of(taken) or 0) - 1):
+        if table is None or "cls_token" not in taken.tensors or not is_square((rows_of(taken) or 0) - 1):
             return False
         return table.is_floating_point() and position_kind(table[:, 1:], table[:, :1]) == "sincos-mae"
 

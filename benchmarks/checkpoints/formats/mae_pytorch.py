@@ -26,10 +26,10 @@ class MaePytorch(Family):
     def facts(self, opened: Opened, taken: Taken) -> Facts:
         facts = super().facts(opened, taken)
         width, _, patch, _ = taken.tensors["patch_embed.proj.weight"].shape
-        size = saved_arguments(opened).get("input_size")
-        known = isinstance(size, int) and size >= patch
-        facts.learn("file" if known else "table", image_size=size if known else 224)
-        facts.made["pos_embed"] = sinusoid(width, (facts.image_size // patch) ** 2)
+        said = saved_arguments(opened).get("input_size")
+        source, size = ("file", said) if isinstance(said, int) and said >= patch else ("table", 224)
+        facts.learn(source, image_size=size)
+        facts.made["pos_embed"] = sinusoid(width, (size // patch) ** 2)
         taken.notes.append(
             "its positions number the patches row by row and are computed: at another size they are resized as a map, "
             "which its program never does"

@@ -143,7 +143,10 @@ class HouseInOpenMMLab(Family):
     """What ``--target mmdet`` and ``--target mmseg`` write: the card comes with it and has every fact."""
 
     method, licence, rank, layout = "house backbone", "see card", 5, PLAIN
-    places = (Place("state_dict", ("state_dict",), HOUSE_PREFIX), Place(WHOLE_FILE, (), HOUSE_PREFIX))
+    places: tuple[Place, ...] = (
+        Place("state_dict", ("state_dict",), HOUSE_PREFIX),
+        Place(WHOLE_FILE, (), HOUSE_PREFIX),
+    )
 
     def recognises(self, opened: Opened, taken: Taken) -> bool:
         return isinstance(self._card(opened), dict)  # lightly's training files have the prefix, too

@@ -43,7 +43,7 @@ def _eva(gated: bool) -> Layout:
     """Names of timm's Eva, in which it holds DINOv3: another LayerScale, biases apart, no periods."""
     block = "blocks.{i}"
     gate = (f"{block}.mlp.fc1_g.{{p}}", f"{block}.mlp.fc1_x.{{p}}")
-    same = ("cls_token", "reg_token", "patch_embed.proj.{p}", "norm.{p}", f"{block}.attn.qkv.weight")
+    same: tuple[str, ...] = ("cls_token", "reg_token", "patch_embed.proj.{p}", "norm.{p}", f"{block}.attn.qkv.weight")
     same += tuple(f"{block}.{name}.{{p}}" for name in ("norm1", "norm2", "attn.proj", "mlp.fc2"))
     return Layout(
         "timm's Eva names",
