@@ -20,7 +20,14 @@ from checkpoint_files import (
 from benchmarks.backbones import load_backbone
 from benchmarks.backbones.loading import weight_differences
 from benchmarks.checkpoints.canonical import read_canonical, write_canonical
-from benchmarks.checkpoints.card import ANTIALIAS_RESIZE, DINO_RESIZE, SIZE_RESIZE, Card, ResNetArchitecture
+from benchmarks.checkpoints.card import (
+    ANTIALIAS_RESIZE,
+    DINO_RESIZE,
+    SIZE_RESIZE,
+    Card,
+    ModuleArchitecture,
+    ResNetArchitecture,
+)
 from benchmarks.checkpoints.convert import convert, convert_in_memory
 from benchmarks.checkpoints.folding import fold_layer_scale
 from benchmarks.errors import InputError
@@ -310,3 +317,10 @@ def test_a_changed_weight_is_seen_after_the_engine_initialised(tmp_path):
     assert weight_differences(module, tensors) == []
     torch.nn.init.trunc_normal_(module.blocks[1].attn.proj.weight, std=0.02)  # what a forgotten init_weights does
     assert weight_differences(module, tensors) == ["blocks.1.attn.proj.weight holds other values than the file"]
+
+
+def test_a_card_gives_the_houses_vit_or_says_what_it_is():
+    assert Card("test", VIT, SIZE_RESIZE).vit is VIT
+    for architecture, kind in ((RESNET, "resnet"), (ModuleArchitecture(8, 4), "module")):
+        with pytest.raises(InputError, match=f"this needs the house's ViT, not a {kind} network"):
+            _ = Card("test", architecture, SIZE_RESIZE).vit
