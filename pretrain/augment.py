@@ -65,7 +65,7 @@ def brightness(image: np.ndarray, factor: float) -> np.ndarray:
 
 def contrast(image: np.ndarray, factor: float) -> np.ndarray:
     """Blend with the mean luma."""
-    mean = int(cv2.mean(grey_of(image))[0] + 0.5)
+    mean = int(cv2.mean(grey_of(image))[0] + 0.5)  # type: ignore[index]  # never the lone number of OpenCV's stubs
     table = np.arange(256, dtype=np.float32) * factor + mean * (1 - factor)
     return cv2.LUT(image, np.clip(table, 0, 255).astype(np.uint8))
 
@@ -77,7 +77,7 @@ def saturation(image: np.ndarray, factor: float) -> np.ndarray:
 
 def hue(image: np.ndarray, shift: float) -> np.ndarray:
     """Turn the hue by ``shift`` of the whole circle."""
-    hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL)
+    hsv: np.ndarray = cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL)
     hsv[..., 0] += np.uint8(int(shift * 255) % 256)  # wraps around, as the circle does
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB_FULL)
 

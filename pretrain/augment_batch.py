@@ -7,6 +7,7 @@ operation follows OpenCV's arithmetic on bytes, rounding included, in fp32 plane
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -100,8 +101,8 @@ def blur(planes: torch.Tensor, taps: torch.Tensor) -> torch.Tensor:
     height, width = planes.shape[2:]
     wide = F.pad(planes, [REACH] * 4, mode="replicate")
     # A sum of shifted copies and not a convolution, which a GPU may round to ten bits.
-    lines = sum(taps[:, k : k + 1] * wide[..., k : k + width] for k in range(2 * REACH + 1))
-    total = sum(taps[:, k : k + 1] * lines[:, :, k : k + height] for k in range(2 * REACH + 1))
+    lines: Any = sum(taps[:, k : k + 1] * wide[..., k : k + width] for k in range(2 * REACH + 1))
+    total: Any = sum(taps[:, k : k + 1] * lines[:, :, k : k + height] for k in range(2 * REACH + 1))
     return ((total + 2**15) / 2**16).floor_()
 
 
@@ -115,7 +116,8 @@ def byte_taps(sigma: torch.Tensor) -> torch.Tensor:
     inside = offsets.abs() <= (6 * sigma + 1).round() // 2
     exact = torch.exp(-(offsets**2) / (2 * sigma**2)) * inside
     exact *= 256 / exact.sum(1, keepdim=True)
-    taps, error = torch.zeros_like(exact), 0.0
+    taps = torch.zeros_like(exact)
+    error: torch.Tensor | float = 0.0
     for k in range(REACH):
         carried = exact[:, k] + error
         taps[:, k] = taps[:, -1 - k] = carried.round()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple, cast
 
 import cv2
 import numpy as np
@@ -30,10 +30,10 @@ class Batch(NamedTuple):
     teacher: torch.Tensor  # [B, 3, S, S]
     views: list[torch.Tensor]  # [V*B, 3, s, s]
     queries: list[torch.Tensor]  # [V*B, Q] token indices
-    boxes: list[torch.Tensor] = ()  # [V*B, 4] where the view lies in the teacher's; for projected positives
+    boxes: Sequence[torch.Tensor] = ()  # [V*B, 4] where the view lies in the teacher's; for projected positives
     draws: list[torch.Tensor] | None = None  # [V*B, depth, 2] uniform numbers; None: no drop path
-    plain: list[torch.Tensor] = ()  # teacher's and student's crops before augmentation; for multi-stage training
-    drawn: list[torch.Tensor] = ()  # what teacher's and student's views still need, see augment_batch; (): nothing
+    plain: Sequence[torch.Tensor] = ()  # teacher's and student's crops before augmentation; for multi-stage training
+    drawn: Sequence[torch.Tensor] = ()  # what teacher's and student's views still need, see augment_batch; (): nothing
 
     def to(self, device: torch.device) -> Batch:
         """On ``device``, images that came as uint8 ``[.., H, W, 3]`` as normalised fp32 ``[.., 3, H, W]``.
@@ -50,7 +50,7 @@ class Batch(NamedTuple):
             crops = (crop.to(device, non_blocking=True) for crop in (self.teacher, *self.views))
             teacher, *views = (augment_batch(*each) for each in zip(crops, self.drawn, strict=True))
             batch = self._replace(teacher=teacher, views=views, drawn=())
-        return Batch(*(move(x) if torch.is_tensor(x) else x and [move(y) for y in x] for x in batch))
+        return Batch._make(move(x) if torch.is_tensor(x) else x and [move(y) for y in x] for x in batch)
 
     def tensors(self) -> Iterator[torch.Tensor]:
         """Every tensor of the batch."""
@@ -211,7 +211,7 @@ def make_loader(config: Config, rank: int, world: int, device: torch.device) -> 
 
 def steps_of(loader: DataLoader, step: int, end: int) -> Iterator[list[Loaded]]:
     """The pieces of every global step from ``step`` up to ``end``, of a loader that :func:`make_loader` made."""
-    batches = loader.batch_sampler
+    batches = cast(EpochBatches, loader.batch_sampler)
     while step < end:
         epoch, first = divmod(step, batches.steps)
         batches.start(epoch, first)

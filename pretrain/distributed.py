@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -31,7 +32,7 @@ class Processes:
 
     def __init__(self, device: torch.device) -> None:
         self.rank, self.world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-        self.control = None
+        self.control: Any = None
         if self.world > 1:
             if not dist.is_initialized():
                 _meet("nccl" if device.type == "cuda" else "gloo")

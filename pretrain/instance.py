@@ -7,6 +7,8 @@ loss, with DINO's centring and without the terms that DINO has not. Source: face
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from pretrain.data import Batch
@@ -26,7 +28,7 @@ class InstanceNetwork(Network):
         views: list[torch.Tensor],
         queries: list[torch.Tensor],
         sa_temperature: float,
-        draws: list[torch.Tensor] | None = None,
+        draws: Sequence[torch.Tensor | None] | None = None,
     ) -> Clustered:
         """Views as :class:`pretrain.data.Batch` has them -> vectors and logits of all, view by view."""
         groups = [self.pool(*each) for each in zip(views, draws or [None] * len(views), strict=True)]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from timm.models.vision_transformer import Block
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
@@ -135,7 +137,7 @@ class Network(nn.Module):
         views: list[torch.Tensor],
         queries: list[torch.Tensor],
         sa_temperature: float,
-        draws: list[torch.Tensor] | None = None,
+        draws: Sequence[torch.Tensor | None] | None = None,
     ) -> Clustered:
         """Encode views, sample queries and find their modes (Eq. 4); everything that needs a gradient is in here.
 
@@ -168,7 +170,7 @@ class Network(nn.Module):
         images: torch.Tensor,
         groups: list[torch.Tensor],
         ca_temperature: float,
-        other_attention: list[torch.Tensor] | None = None,
+        other_attention: Sequence[torch.Tensor | None] | None = None,
         own_share: float = 1.0,
         centred: bool = False,
     ) -> torch.Tensor:
@@ -186,7 +188,11 @@ class Network(nn.Module):
 
     @torch.no_grad()
     def answer_in_place(
-        self, images: torch.Tensor, views: list[torch.Tensor], queries: list[torch.Tensor], boxes: list[torch.Tensor]
+        self,
+        images: torch.Tensor,
+        views: list[torch.Tensor],
+        queries: list[torch.Tensor],
+        boxes: Sequence[torch.Tensor],
     ) -> torch.Tensor:
         """As :meth:`answer`, with the positives at the queries' projected positions instead of retrieved ones."""
         tokens, patch = self.encode(images), self.backbone.architecture.patch_size
@@ -208,7 +214,7 @@ def choose_attention(student: Network, device: torch.device, precision: str) -> 
             block.attn.fused_attn = False
 
 
-def run_block(block: nn.Module, x: torch.Tensor, scales: torch.Tensor | None) -> torch.Tensor:
+def run_block(block: Block, x: torch.Tensor, scales: torch.Tensor | None) -> torch.Tensor:
     """One transformer block on ``[R, N, D]``; ``scales`` ``[R, 2]`` multiplies its attention and its MLP branch."""
     if scales is None:
         return block(x)

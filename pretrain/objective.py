@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -53,6 +53,9 @@ class Objective(nn.Module):
     ``prior`` ``[K]`` holds the clusters' proportions (positive, summing to one); None is the uniform prior.
     With ``volume_term`` off there is no such term; with its coefficient at 0 it is computed but does not count.
     """
+
+    prior: torch.Tensor  # None without the volume term
+    center: torch.Tensor | None
 
     def __init__(
         self,
@@ -143,7 +146,8 @@ class Objective(nn.Module):
     def move_center(self, statistics: Statistics) -> None:
         """Move the centre towards the mean of the step's teacher logits; it counts from the next step on."""
         if self.center is not None:
-            self.center.mul_(self.center_momentum).add_((1.0 - self.center_momentum) * statistics.teacher_mean)
+            mean = cast(torch.Tensor, statistics.teacher_mean)
+            self.center.mul_(self.center_momentum).add_((1.0 - self.center_momentum) * mean)
 
 
 def over_processes(parts: list[Statistics]) -> Statistics:

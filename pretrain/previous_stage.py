@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -28,10 +30,11 @@ class PreviousStage(nn.Module):
         self, tensors: dict[str, torch.Tensor], card: Card, blocks: int, temperature: float, sharpness: float
     ) -> None:
         super().__init__()
-        rows = card.architecture.position_prefix_rows
+        own: Any = card.architecture
+        rows = own.position_prefix_rows
         kept = {name: tensor for name, tensor in tensors.items() if name not in ("cls_token", "reg_token")}
         kept["pos_embed"] = kept["pos_embed"][:, rows:]
-        architecture = dataclasses.replace(card.architecture, class_token=False, registers=0, position_prefix_rows=0)
+        architecture = dataclasses.replace(own, class_token=False, registers=0, position_prefix_rows=0)
         self.encoder = HouseViT(architecture, card.resize)
         load_exactly(self.encoder, kept, where="previous.checkpoint")
         self.encoder.blocks = self.encoder.blocks[:blocks]
@@ -40,7 +43,7 @@ class PreviousStage(nn.Module):
         self.requires_grad_(False).eval()
 
     @torch.no_grad()
-    def attention(self, plain: list[torch.Tensor], queries: list[torch.Tensor]) -> list[torch.Tensor]:
+    def attention(self, plain: Sequence[torch.Tensor], queries: list[torch.Tensor]) -> list[torch.Tensor]:
         """Teacher's crop ``[B, ..]`` and student's crops ``[V*B, ..]``, not augmented -> ``[V*B, Q, N]`` a size."""
         points = self.encoder.patch_tokens(plain[0])
         found = []
@@ -55,13 +58,12 @@ def load_previous_stage(config: PreviousConfig, model: ModelConfig, cache_dir: P
     if not config.checkpoint:
         return None
     tensors, card = read_canonical(canonical(config.checkpoint, config.heads or None, cache_dir))
-    if card.architecture.patch_size != model.patch_size:
+    a: Any = card.architecture
+    if a.patch_size != model.patch_size:
         raise InputError(
-            f"{config.checkpoint} has patch size {card.architecture.patch_size}, the model {model.patch_size}: "
+            f"{config.checkpoint} has patch size {a.patch_size}, the model {model.patch_size}: "
             "a previous stage must have the same tokens"
         )
-    if config.blocks > card.architecture.depth:
-        raise InputError(
-            f"{config.checkpoint} has {card.architecture.depth} blocks, previous.blocks asks for {config.blocks}"
-        )
+    if config.blocks > a.depth:
+        raise InputError(f"{config.checkpoint} has {a.depth} blocks, previous.blocks asks for {config.blocks}")
     return PreviousStage(tensors, card, config.blocks, config.temperature, config.sharpness)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import signal
 import threading
 from types import FrameType
+from typing import Any
 
 #: Seconds that a loader worker lives on after SIGTERM: a step and a snapshot.
 GRACE = 60
@@ -30,7 +31,7 @@ class Requests:
     def __init__(self) -> None:
         self.stop: int | None = None
         self.save = False
-        self._before: dict[int, object] = {}
+        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Requests:
         if threading.current_thread() is threading.main_thread():

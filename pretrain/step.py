@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -41,6 +42,8 @@ class Step:
     ``wrapped`` is the student inside DistributedDataParallel, where there are several processes. ``scaler`` scales
     the loss for fp16.
     """
+
+    wrapped: Any  # only DistributedDataParallel has no_sync, and only it is asked
 
     def __init__(
         self,

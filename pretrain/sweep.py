@@ -84,7 +84,9 @@ def main() -> int:
 def _run(command: list[str]) -> int:
     """Run ``command`` and return its exit code; SIGTERM and SIGUSR1 are passed on to it."""
     with subprocess.Popen(command) as process:
-        handlers = dict.fromkeys((signal.SIGTERM, signal.SIGUSR1), lambda number, _: process.send_signal(number))
+        handlers: dict[int, Any] = dict.fromkeys(
+            (signal.SIGTERM, signal.SIGUSR1), lambda number, _: process.send_signal(number)
+        )
         handlers[signal.SIGINT] = signal.SIG_IGN  # the terminal sends it to both: the run saves, then ends
         before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
         try:

@@ -7,7 +7,7 @@ import math
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch.nn.parallel import DistributedDataParallel
@@ -18,7 +18,7 @@ from benchmarks.progress import Progress
 from pretrain.ahead import Ahead
 from pretrain.build import compile_encoders, make_networks, make_objective
 from pretrain.config import Config, as_dict
-from pretrain.data import Batch, make_loader, steps_of
+from pretrain.data import Batch, ViewsDataset, make_loader, steps_of
 from pretrain.distributed import Processes, choose_device, mean_over_processes
 from pretrain.export import export_canonical
 from pretrain.failure import Stopped, TrainingFailed
@@ -44,7 +44,7 @@ class Trainer:
         self.rank, self.world = self.processes.rank, self.processes.world
         self.loader, self.batches = make_loader(config, self.rank, self.world, self.device)
         say_device(config.run.device)
-        self.images = self.loader.dataset.images
+        self.images = cast(ViewsDataset, self.loader.dataset).images
         self.data = {"images": len(self.images), "names": self.images.fingerprint()}
         self.schedule = Schedule(config, self.batches.steps, self.batches.global_batch)
         student, teacher = make_networks(config, self.device)

@@ -9,6 +9,7 @@ __all__ = ["HouseResNet", "HouseViT", "load_backbone"]
 
 def __getattr__(name: str) -> Any:
     """Import on first use: timm takes seconds, and whoever wants a position table alone does without."""
+    found: Any
     if name == "load_backbone":
         from benchmarks.backbones.loading import load_backbone as found
     elif name == "HouseViT":

@@ -61,7 +61,7 @@ def take_off(network: nn.Module, frozen: bool, prefix_used: bool = True) -> None
             part.requires_grad_(False)
 
 
-def recompute(network: nn.Module) -> None:
+def recompute(network: Any) -> None:
     """Recompute activations in the backward pass instead of keeping them: the same numbers, for less memory."""
     if not hasattr(network, "set_grad_checkpointing"):
         # Batch norms would count each batch twice.

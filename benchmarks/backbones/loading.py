@@ -34,6 +34,7 @@ def load_backbone(
     """
     located = locate(source)
     path = located.path
+    tensors: Mapping[str, torch.Tensor]
     if is_canonical(path):
         tensors, card = read_canonical(path)
         check_heads(path, card, heads)

@@ -13,7 +13,7 @@ STRIDES = (4, 8, 16, 32)
 PUBLISHED_TAPS = (3, 5, 7, 11)
 
 
-def default_taps(depth: int) -> tuple[int, int, int, int]:
+def default_taps(depth: int) -> tuple[int, ...]:
     """Blocks to tap, counted from 0: the published ones for depth 12, every quarter's last block otherwise."""
     if depth == 12:
         return PUBLISHED_TAPS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -85,7 +86,7 @@ class HouseResNet(nn.Module):
         norm: bool = False,
         intermediates_only: bool = False,
         **_: object,
-    ) -> list[torch.Tensor] | tuple[torch.Tensor, list[torch.Tensor]]:
+    ) -> Any:
         """timm's contract: the maps of the chosen stages (a number: the last ones), and the last map beside them."""
         maps = self.stages(images)
         chosen = range(4)[-indices:] if isinstance(indices, int) else indices or range(4)

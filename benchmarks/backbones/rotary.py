@@ -20,6 +20,8 @@ class RotaryPositions(nn.Module):
     ``layers/rope_position_encoding.py``.
     """
 
+    periods: torch.Tensor
+
     def __init__(self, head_dim: int) -> None:
         super().__init__()
         self.register_buffer("periods", torch.ones(head_dim // 4))

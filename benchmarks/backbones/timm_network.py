@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -24,6 +25,7 @@ class TimmNetwork(nn.Module):
 
     architecture: TimmArchitecture
     resize: ResizeRule
+    set_input_size: Callable[..., None]
 
     def patch_tokens(self, images: torch.Tensor) -> torch.Tensor:
         """Images ``[B, 3, H, W]`` -> cells of the last map after the final norm, ``[B, h*w, D]``, row-major.
@@ -35,7 +37,7 @@ class TimmNetwork(nn.Module):
             return features[:, self.architecture.prefix :]
         cells = features if getattr(self, "output_fmt", "NCHW") == "NHWC" else features.permute(0, 2, 3, 1)
         if self.architecture.norm_tokens:
-            norm = self.head.norm
+            norm: Any = self.head.norm
             cells = F.layer_norm(cells, (cells.shape[-1],), norm.weight, norm.bias, norm.eps)
         return cells.flatten(1, 2)
 
@@ -81,7 +83,7 @@ def timm_network(architecture: TimmArchitecture, resize: ResizeRule, drop_path_r
     """The network of a card, freshly initialised. timm's classes resize positions by one rule; another is refused."""
     if resize != ANTIALIAS_RESIZE:
         raise InputError(f"timm's {architecture.name} resizes positions by timm's rule, not by {resize}")
-    network = make(architecture, drop_path_rate)
-    network.__class__ = _with_contract(type(network))
+    network: Any = make(architecture, drop_path_rate)
+    network.__class__ = _with_contract(network.__class__)
     network.architecture, network.resize = architecture, resize
     return network

@@ -15,7 +15,7 @@ from benchmarks.backbones.rotary import RotaryAttention, RotaryBlock, RotaryPosi
 from benchmarks.checkpoints.card import Architecture, ResizeRule
 from benchmarks.errors import InputError
 
-ACTIVATIONS = {"gelu": nn.GELU, "gelu-tanh": partial(nn.GELU, approximate="tanh"), "silu": nn.SiLU}
+ACTIVATIONS: dict[str, Any] = {"gelu": nn.GELU, "gelu-tanh": partial(nn.GELU, approximate="tanh"), "silu": nn.SiLU}
 
 
 def resize_position_table(table: torch.Tensor, old: int, new: tuple[int, int], rule: ResizeRule) -> torch.Tensor:
@@ -45,7 +45,11 @@ class HouseViT(VisionTransformer):
     patch size.
     """
 
-    def __init__(self, architecture: Architecture, resize: ResizeRule, drop_path_rate: float = 0.0) -> None:
+    architecture: Architecture
+    blocks: Any  # torch's hints know nothing of what is in a block
+    pos_embed: nn.Parameter  # None with rotary positions
+
+    def __init__(self, architecture: Any, resize: ResizeRule, drop_path_rate: float = 0.0) -> None:
         a = architecture
         if not isinstance(a, Architecture):
             raise InputError(f"this checkpoint is a {a.kind}, but a ViT is needed here")
@@ -69,7 +73,7 @@ class HouseViT(VisionTransformer):
             dynamic_img_size=True,
             drop_path_rate=drop_path_rate,
             norm_layer=partial(nn.LayerNorm, eps=a.eps),
-            mlp_layer=partial(_mlp, a),
+            mlp_layer=partial(_mlp, a),  # type: ignore[arg-type]  # timm takes whatever makes a module
             attn_layer=RotaryAttention if rotary else Attention,
             block_fn=RotaryBlock if rotary else Block,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -65,6 +65,9 @@ class WindowedAttention(Attention):
     token and registers, where they come along, see the whole map in every block, and every window sees them.
     """
 
+    rel_pos_h: Any  # as rel_pos_w, a parameter or None
+    rel_pos_w: Any
+
     def __init__(self, dim: int, num_heads: int, window: int = 0, relative: int | None = None, **options) -> None:
         super().__init__(dim, num_heads, **options)
         self.window = window
@@ -73,7 +76,7 @@ class WindowedAttention(Attention):
             self.rel_pos_h = nn.Parameter(torch.zeros(2 * relative - 1, self.head_dim))
             self.rel_pos_w = nn.Parameter(torch.zeros(2 * relative - 1, self.head_dim))
 
-    def forward(self, x: torch.Tensor, attn_mask: Grid | None = None, is_causal: bool = False) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, attn_mask: Grid | None = None, is_causal: bool = False) -> torch.Tensor:  # type: ignore[override]
         """Tokens ``[B, prefix + h*w, D]`` -> the same; ``attn_mask`` is timm's name for what blocks hand down."""
         if attn_mask is None:
             raise RuntimeError("windowed attention was called without a grid: call the network, or give its block one")
@@ -198,7 +201,7 @@ class WindowedViT(HouseViT):
         """Recompute the activations of each block in the backward pass instead of keeping them."""
         self.grad_checkpointing = enable
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
+    def forward(self, images: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
         """Images ``[B, 3, H, W]``, sides multiples of the patch -> the last block's map ``[B, D, h, w]``."""
         places = self.patch_embed(images)
         height, width = places.shape[1:3]

@@ -85,12 +85,12 @@ def fit(config: Any, source: str | os.PathLike[str], adaptation: Adaptation) -> 
 
 def whose(card: Card, prefix: bool, fits: bool = True) -> str:
     """``detectron2`` where its own ViT can hold a network, else ``house``."""
-    a = card.architecture
+    a: Any = card.architecture
     plain = (a.position != "rope", a.mlp == "mlp", not a.qk_norm, a.activation == "gelu", not prefix, fits)
     return "detectron2" if all(plain) and not a.registers and a.eps == 1e-6 else "house"
 
 
-def layer_decay(model: torch.nn.Module, rate: float) -> partial[float]:
+def layer_decay(model: Any, rate: float) -> partial[float]:
     """The learning rate's factor of a parameter's name: detectron2's function, or ours for the house's network."""
     net = model.backbone.net
     if isinstance(net, HouseNet):
@@ -98,7 +98,7 @@ def layer_decay(model: torch.nn.Module, rate: float) -> partial[float]:
     return partial(get_vit_lr_decay_rate, num_layers=len(net.blocks), lr_decay_rate=rate)
 
 
-def set_recomputing(model: torch.nn.Module) -> None:
+def set_recomputing(model: Any) -> None:
     """Recompute the activations of the ViT's blocks in the backward pass. detectron2's own way wants fairscale."""
     net = model.backbone.net
     if isinstance(net, HouseNet):

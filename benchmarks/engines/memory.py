@@ -19,7 +19,6 @@ from unittest import mock
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
@@ -127,6 +126,8 @@ class OnGpu:
 
     It takes the place of torch's functions while it is entered: a mode of torch's would not reach into backward passes.
     """
+
+    _cast: dict[torch.Tensor, torch.Tensor]
 
     def __init__(self, kind: torch.dtype | None) -> None:
         self.kind, self._cast, self._keep = kind, {}, True
@@ -272,7 +273,7 @@ def _loss(found: torch.Tensor) -> torch.Tensor:
     return F.smooth_l1_loss(flat, torch.empty_like(flat))
 
 
-def _regions(extractor: nn.Module, maps: Iterable[torch.Tensor], number: int) -> torch.Tensor:
+def _regions(extractor: Any, maps: Iterable[torch.Tensor], number: int) -> torch.Tensor:
     """What an extractor gives for ``number`` regions, as many of each level."""
     levels = extractor.num_inputs
     used = [one.float().contiguous() for one, _ in zip(maps, range(levels), strict=False)]

@@ -128,7 +128,7 @@ def detect(runner, dataloader_config: dict[str, Any], progress: bool = True) -> 
         loader = runner.build_dataloader(dataloader_config)
     categories = loader.dataset.cat_ids
     model = runner.model.eval()
-    found = []
+    found: list[list[dict[str, Any]]] = []
     for batch in Progress(_without_worker_traceback(loader), desc="detections", unit="batch", disable=not progress):
         with torch.inference_mode():
             samples = model.test_step(batch)

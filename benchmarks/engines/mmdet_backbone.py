@@ -106,7 +106,7 @@ class CanonicalViT(CanonicalBackbone):
         **options: Any,
     ) -> None:
         super().__init__(checkpoint, **options)
-        a = self.card.architecture
+        a: Any = self.card.architecture
         if isinstance(a, ResNetArchitecture) or getattr(a, "hierarchical", False):
             raise InputError(f"{checkpoint} is a {a.kind} of stages, but this detector is for a ViT")
         self.vit = build(self.card, drop_path_rate)
@@ -167,7 +167,7 @@ class CanonicalStages(CanonicalBackbone):
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Images ``[B, 3, H, W]`` -> four maps of strides 4, 8, 16, 32."""
-        network = self.network
+        network: Any = self.network
         return tuple(network.stage_maps(images) if isinstance(network, TimmNetwork) else network.stages(images))
 
 

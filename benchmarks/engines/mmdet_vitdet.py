@@ -13,7 +13,6 @@ from mmcv.transforms.utils import cache_randomness
 from mmdet.datasets.transforms import RandomCrop
 from mmdet.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS, TRANSFORMS
 from mmengine.optim import DefaultOptimWrapperConstructor
-from torch import nn
 
 from benchmarks.backbones.fine_tuning import recompute, take_off
 from benchmarks.backbones.layer_decay import parameter_settings
@@ -81,7 +80,7 @@ class CanonicalViTDet(CanonicalBackbone):
         own = {name: torch.zeros_like(value) for name, value in self.vit.state_dict().items() if ".rel_pos_" in name}
         return {**super().expected(), **own}
 
-    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor]:
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Images ``[B, 3, H, W]`` -> one map of the stride nearest to the patch's size."""
         return tuple(on_padded(lambda whole: [self.vit(whole)], images, self.vit.architecture.patch_size))
 
@@ -93,7 +92,7 @@ class SimplePyramidNeck(SimplePyramid):
     def __init__(self, in_channels: int, patch: int = 16, out_channels: int = 256) -> None:
         super().__init__(in_channels, patch, out_channels)
 
-    def forward(self, inputs: tuple[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+    def forward(self, inputs: tuple[torch.Tensor]) -> tuple[torch.Tensor, ...]:  # type: ignore[override]
         return super().forward(inputs[0])
 
 
@@ -101,7 +100,7 @@ class SimplePyramidNeck(SimplePyramid):
 class LayerDecay(DefaultOptimWrapperConstructor):
     """Groups of parameters by :func:`parameter_settings`, with the ``rate`` of ``paramwise_cfg``."""
 
-    def add_params(self, params: list[dict], module: nn.Module, **_) -> None:
+    def add_params(self, params: list[dict], module: Any, **_) -> None:
         groups: dict[tuple[float, bool], dict] = {}
         depth = len(module.backbone.vit.blocks)
         rate, all_decay = self.paramwise_cfg["rate"], self.paramwise_cfg.get("all_decay", False)

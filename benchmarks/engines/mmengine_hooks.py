@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -65,7 +66,7 @@ class AtomicSnapshot(Hook):
         self.asked_to_stop = False
         # Flags travel between hosts' processors, so that they never wait for a GPU.
         several = get_world_size() > 1
-        self.control = torch.distributed.new_group(backend="gloo", timeout=PATIENCE) if several else None
+        self.control: Any = torch.distributed.new_group(backend="gloo", timeout=PATIENCE) if several else None
         self.earlier = signal.signal(signal.SIGTERM, stop)
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:

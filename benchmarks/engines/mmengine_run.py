@@ -74,7 +74,7 @@ def transform_changes(
     ``config`` is what :func:`read_config` gives. A type that is not there exactly once is an error of ours.
     """
     pipeline = config[loader]["dataset"]["pipeline"]
-    changes = {}
+    changes: dict[str, Any] = {}
     for kind, options in settings.items():
         (place,) = [number for number, transform in enumerate(pipeline) if transform["type"] == kind]
         changes |= {f"{loader}.dataset.pipeline.{place}.{name}": value for name, value in options.items()}

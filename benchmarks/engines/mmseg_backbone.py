@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.model import BaseModule
@@ -53,6 +54,8 @@ class SegmentationBackbone(BaseModule):
         checkpointing: recompute activations in the backward pass.
     """
 
+    network: Any  # of the house or of timm
+
     def __init__(
         self,
         checkpoint: str,
@@ -68,7 +71,7 @@ class SegmentationBackbone(BaseModule):
         super().__init__(init_cfg)
         self.checkpoint, self.frozen, self.patches, self.pyramid = checkpoint, frozen, patches, None
         card = prepared_card(checkpoint, patches)
-        a = card.architecture
+        a: Any = card.architecture
         self.network = build(card, drop_path_rate)
         if isinstance(a, ResNetArchitecture) or getattr(a, "hierarchical", False):
             self.taps = None
