@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -13,7 +12,7 @@ from torch import nn
 from benchmarks.backbones.loading import load_exactly
 from benchmarks.backbones.vit import HouseViT
 from benchmarks.checkpoints.canonical import read_canonical
-from benchmarks.checkpoints.card import Card
+from benchmarks.checkpoints.card import Architecture, Card
 from benchmarks.checkpoints.convert import canonical
 from benchmarks.errors import InputError
 from pretrain.config import ModelConfig, PreviousConfig
@@ -30,7 +29,7 @@ class PreviousStage(nn.Module):
         self, tensors: dict[str, torch.Tensor], card: Card, blocks: int, temperature: float, sharpness: float
     ) -> None:
         super().__init__()
-        own: Any = card.architecture
+        own = card.vit
         rows = own.position_prefix_rows
         kept = {name: tensor for name, tensor in tensors.items() if name not in ("cls_token", "reg_token")}
         kept["pos_embed"] = kept["pos_embed"][:, rows:]
@@ -58,7 +57,9 @@ def load_previous_stage(config: PreviousConfig, model: ModelConfig, cache_dir: P
     if not config.checkpoint:
         return None
     tensors, card = read_canonical(canonical(config.checkpoint, config.heads or None, cache_dir))
-    a: Any = card.architecture
+    a = card.architecture
+    if not isinstance(a, Architecture):
+        raise InputError(f"{config.checkpoint} is a {a.kind} network: a previous stage is a ViT of the house")
     if a.patch_size != model.patch_size:
         raise InputError(
             f"{config.checkpoint} has patch size {a.patch_size}, the model {model.patch_size}: "

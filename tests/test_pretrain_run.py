@@ -12,9 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from checkpoint_files import RESNET, random_tensors
 from PIL import Image
 
 from benchmarks.backbones import load_backbone
+from benchmarks.checkpoints.canonical import write_canonical
+from benchmarks.checkpoints.card import SIZE_RESIZE, Card
 from benchmarks.errors import InputError
 from pretrain.__main__ import main
 from pretrain.config import load_config
@@ -415,6 +418,12 @@ def test_a_second_stage_looks_where_the_first_one_looked(whole, config, images, 
             trainer(
                 config, images, tmp_path / "b", *values, f"previous.checkpoint={whole / 'checkpoint.pth'}", override
             )
+
+
+def test_a_network_that_is_no_vit_is_no_earlier_stage(config, images, tmp_path):
+    write_canonical(tmp_path / "r.safetensors", random_tensors(RESNET), Card("test", RESNET, SIZE_RESIZE))
+    with pytest.raises(InputError, match=r"r\.safetensors is a resnet network: a previous stage is a ViT of the house"):
+        trainer(config, images, tmp_path / "b", f"previous.checkpoint={tmp_path / 'r.safetensors'}")
 
 
 def test_a_given_prior_takes_the_place_of_the_uniform_one(config, images, tmp_path):

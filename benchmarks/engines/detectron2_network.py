@@ -85,7 +85,7 @@ def fit(config: Any, source: str | os.PathLike[str], adaptation: Adaptation) -> 
 
 def whose(card: Card, prefix: bool, fits: bool = True) -> str:
     """``detectron2`` where its own ViT can hold a network, else ``house``."""
-    a: Any = card.architecture
+    a = card.vit
     plain = (a.position != "rope", a.mlp == "mlp", not a.qk_norm, a.activation == "gelu", not prefix, fits)
     return "detectron2" if all(plain) and not a.registers and a.eps == 1e-6 else "house"
 
