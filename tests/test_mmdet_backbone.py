@@ -233,9 +233,15 @@ def test_layer_decay_groups_parameters_by_rate_and_decay(checkpoint):
 
 def test_crops_slide_along_the_diagonal():
     of_backbones()
+    from mmcv.transforms.utils import cache_random_params
+    from mmdet.registry import TRANSFORMS
+
     from benchmarks.engines.mmdet_vitdet import DiagonalCrop
 
+    assert TRANSFORMS.get("DiagonalCrop") is DiagonalCrop
     np.random.seed(0)
+    with cache_random_params(crop := DiagonalCrop((8, 8))):  # the images of a mosaic share a draw
+        assert crop._rand_offset((10**6, 10**6)) == crop._rand_offset((10**6, 10**6))
     places = [DiagonalCrop((8, 8))._rand_offset((100, 50)) for _ in range(200)]
     assert all(abs(row - 2 * column) <= 1 for row, column in places)
     rows = [row for row, _ in places]
