@@ -286,6 +286,25 @@ def test_options_of_the_segmenters_backbone(checkpoint, resnet):
         assert [each.shape[2] for each in stages.eval()(images)] == [16, 8, 4, 2]
 
 
+@pytest.mark.parametrize("patches", ["resample", "pad"])
+def test_taps_and_patches_of_the_segmenter(tmp_path, patches):
+    pytest.importorskip("mmseg", reason="needs mmseg")
+    of_backbones()
+    from benchmarks.engines.mmseg_backbone import SegmentationBackbone
+
+    odd = dataclasses.replace(TINY, depth=6, patch_size=14, image_size=56)
+    write_random_control(tmp_path / "odd.safetensors", seed=0, architecture=odd)
+    made = SegmentationBackbone(str(tmp_path / "odd.safetensors"), norm="BN", patches=patches).eval()
+    made.init_weights()
+    assert made.differences() == []
+    assert (made.patch, made.taps) == ({"resample": 16, "pad": 14}[patches], [0, 2, 3, 5])
+    images = torch.randn(1, 3, 2 * made.patch, 2 * made.patch)
+    with torch.inference_mode():
+        every = made.network.forward_intermediates(images, norm=False, intermediates_only=True)
+        for tapped, index in zip(made._tapped(images), made.taps, strict=True):
+            assert torch.equal(tapped, every[index])
+
+
 @pytest.mark.parametrize(
     ("asked", "frozen", "trains"), [(False, False, False), (True, False, True), (True, True, False)]
 )
