@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -53,9 +54,9 @@ def small_vit(seed: int, architecture: Architecture = SMALL_VIT) -> HouseViT:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module = HouseViT(architecture, DINO_RESIZE)
-    if architecture.position == "sincos-mae":
-        module.pos_embed.data.copy_(sincos_mae(architecture.embed_dim, architecture.grid))
-        module.pos_embed.requires_grad_(False)
+    if architecture.position == "sincos-mae" and (table := module.pos_embed) is not None:
+        table.data.copy_(sincos_mae(architecture.embed_dim, architecture.grid))
+        table.requires_grad_(False)
     return module
 
 
@@ -115,7 +116,8 @@ def train_positive_control(seed: int, steps: int, pictures: int, batch: int = 32
     module = small_vit(seed).train()
     for block in module.blocks:
         # At 144 tokens the fused kernel's backward pass on a CPU takes longer than all else together.
-        block.attn.fused_attn = False
+        attention: Any = block.attn
+        attention.fused_attn = False
     side, patch = SMALL_VIT.image_size, SMALL_VIT.patch_size
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -133,7 +135,8 @@ def train_positive_control(seed: int, steps: int, pictures: int, batch: int = 32
         targets = torch.from_numpy(token_labels(labels, patch)).flatten()
         losses = F.cross_entropy(logits.flatten(0, 1), targets, reduction="none")
         on_object = targets < len(shapes.OBJECT_CLASSES)
-        loss = sum(losses[part].sum() / part.sum().clamp(min=1) for part in (on_object, ~on_object)) / 2
+        halves = [losses[part].sum() / part.sum().clamp(min=1) for part in (on_object, ~on_object)]
+        loss = (halves[0] + halves[1]) / 2
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

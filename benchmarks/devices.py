@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from typing import Any
 
 import torch
 
@@ -33,8 +34,9 @@ def choose_precision() -> None:
     network is made of. IEEE's is the suite's; ``FLSL_TF32=1`` takes TF32 for both. Half precision is not touched.
     """
     kind = "tf32" if tf32() else "ieee"
-    torch.backends.cudnn.conv.fp32_precision = kind
-    torch.backends.cudnn.rnn.fp32_precision = kind
+    cudnn: Any = torch.backends.cudnn  # torch's types lack these two
+    cudnn.conv.fp32_precision = kind
+    cudnn.rnn.fp32_precision = kind
     torch.backends.cuda.matmul.fp32_precision = kind
 
 

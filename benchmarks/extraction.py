@@ -74,7 +74,7 @@ def image_grid(model: Model, height: int, width: int, size: Sequence[int] | None
 def load_picture(model: Model, path: Path, size: Sequence[int] | None) -> torch.Tensor:
     """An image -> fp32 ``[3, H, W]``: decoded, resized (bicubic, antialiased), normalised as the card says."""
     pixels = read_rgb(path)
-    rows, columns = image_grid(model, *pixels.shape[:2], size)
+    rows, columns = image_grid(model, pixels.shape[0], pixels.shape[1], size)
     resized = Image.fromarray(pixels).resize((columns, rows), Image.Resampling.BICUBIC)
     return model.normalise(np.asarray(resized))
 

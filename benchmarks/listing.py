@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from benchmarks.errors import InputError
@@ -136,7 +137,7 @@ def _leads_nowhere(path: str) -> InputError:
     return InputError(f"{path} is a link to {os.readlink(path)}, which is not there: mend the link or remove it")
 
 
-def _scan(folder: str) -> os.scandir:
+def _scan(folder: str) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
     try:
         return os.scandir(folder)
     except OSError as error:

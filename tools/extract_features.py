@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import cast
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
 
 from benchmarks.backbones import load_backbone
-from benchmarks.checkpoints.card import Architecture, ResNetArchitecture, TimmArchitecture
+from benchmarks.checkpoints.card import ResNetArchitecture
 from benchmarks.core.model import DenseFeatures, Model
 from benchmarks.devices import add_device_argument, say_device, usable_device
 from benchmarks.errors import InputError, command_parser, run_command
@@ -19,7 +20,7 @@ from benchmarks.progress import Progress
 BATCH = 16
 
 
-def read_inputs(path: str, architecture: Architecture | ResNetArchitecture | TimmArchitecture) -> np.ndarray:
+def read_inputs(path: str | Path, architecture: Any) -> np.ndarray:
     """float32 ``[B, 3, H, W]`` from a .npy file, finite, with sides that a ViT's patch size divides."""
     path = require_file(path, "inputs file")
     try:

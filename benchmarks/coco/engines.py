@@ -37,8 +37,8 @@ def choose(name: str) -> Engine:
         from benchmarks.engines import detectron2 as engine
 
         return Engine(name, run, engine.read_config, engine.require_detectron2, engine.device_name)
-    from benchmarks.coco.run import run
-    from benchmarks.engines import mmdet as engine
+    from benchmarks.coco.run import run as run_mmdet
+    from benchmarks.engines import mmdet
 
-    installed = partial(engine.require_installed, "mmdet", "mmcv")
-    return Engine(name, run, engine.read_config, installed, engine.device_name)
+    installed = partial(mmdet.require_installed, "mmdet", "mmcv")
+    return Engine(name, run_mmdet, mmdet.read_config, installed, mmdet.device_name)

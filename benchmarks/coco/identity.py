@@ -74,7 +74,7 @@ def alike(used: Sequence[Any], listed: Collection[Any], noun: str, findings: Fin
     kinds, own = set(map(type, used)), set(map(type, listed))
     if (kinds, own) not in (({str}, {int}), ({int}, {str})):
         return used
-    table = {str(value): value for value in listed} if own == {int} else {}
+    table: dict[Any, Any] = {str(value): value for value in listed} if own == {int} else {}
     for value in listed if own == {str} else ():
         if value.isascii() and value.isdigit() and len(value) < 19 and str(int(value)) == value:
             table[int(value)] = value

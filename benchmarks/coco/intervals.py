@@ -121,7 +121,7 @@ def _average(one: Matches, weights: np.ndarray, truths: np.ndarray) -> np.ndarra
     once, and for each threshold the few detections that count there are added.
     """
     found = np.zeros((len(one.hit), len(truths)))
-    always, hits = one.counts.all(axis=0), np.flatnonzero(one.hit.any(axis=0))
+    always, hits = np.all(one.counts, axis=0), np.flatnonzero(one.hit.any(axis=0))
     said_always = _sums(weights, one.detections, always, hits)
     place, recalls = _recalls(truths)
     for average, hit, counts in zip(found, one.hit, one.counts, strict=True):

@@ -35,7 +35,7 @@ def read_images(
 
 
 def _side(image: dict[str, Any]) -> tuple[float, float]:
-    size = image.get("height"), image.get("width")
+    size: tuple[Any, Any] = (image.get("height"), image.get("width"))
     return size if all(type(side) is int and 0 < side < LARGEST for side in size) else (math.nan, math.nan)
 
 

@@ -57,7 +57,7 @@ def run(
     scorer(boxes_by)
     engine.require_mmdet()
     experiment = engine.read_config(config)
-    architecture = read_canonical(checkpoint)[1].architecture
+    architecture: Any = read_canonical(checkpoint)[1].architecture
     check_fit(experiment["expects"], architecture, checkpoint, Path(config).name)
     options = options or Options()
     if iterations is not None:

@@ -43,7 +43,7 @@ def run(
         raise InputError("a frozen backbone is mmdet's here: take --engine mmdet")
     scorer(boxes_by)
     experiment = engine.read_config(config)
-    architecture = read_canonical(checkpoint)[1].architecture
+    architecture: Any = read_canonical(checkpoint)[1].architecture
     check_fit(experiment.expects, architecture, checkpoint, Path(config).name)
     if is_first_process():
         require_pictures(data, progress)
@@ -58,6 +58,7 @@ def run(
     if is_first_process():
         write_json(Path(out) / "detections.json", detections)
         scores = score_with_interval(data.annotations("val"), detections, boxes_by)
+    backbone: Any = model.backbone
     return {
         **scores,
         "run": {
@@ -66,8 +67,8 @@ def run(
             "iterations": schedule.updates,
             "schedule": schedule.as_record(),
             "heads": architecture.num_heads,
-            "backbone": {"type": type(model.backbone.net).__name__, **adaptation.as_record()},
-            "relative_positions": any(".rel_pos_" in name for name in model.backbone.net.state_dict()),
+            "backbone": {"type": type(backbone.net).__name__, **adaptation.as_record()},
+            "relative_positions": any(".rel_pos_" in name for name in backbone.net.state_dict()),
             "boxes_scored_by": boxes_by,
             "train_images": data.train_images,
             "val_images": data.val_images,

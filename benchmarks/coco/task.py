@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ class Coco(Task[Settings, CocoRoot]):
     data = "COCO 2017, coco/"
     shared_by = "processes"
     columns = (("box AP", "bbox/AP", 1.0), ("mask AP", "segm/AP", 1.0))
-    free = ("engine", "variant", "boxes_by")
+    free: Sequence[str] = ("engine", "variant", "boxes_by")
 
     def __init__(self, name: str, title: str, cost: str, mini_minutes: float, version: int, frozen: bool | None = None):
         self.name = self.benchmark = name
@@ -203,7 +203,7 @@ class CocoVitDet(Coco):
 
     def suit(self, model: Model, settings: Settings, scale: str) -> None:
         """A plain ViT of the house, whose attention can be cut into windows."""
-        a = model.card.architecture
+        a: Any = model.card.architecture
         if not isinstance(a, Architecture):
             of_stages = "a network of stages, and ViTDet makes its pyramid of one map"
             why = of_stages if has_stages(a) else f"{a.name}, which timm's own class runs without windows"
@@ -214,8 +214,8 @@ class CocoVitDet(Coco):
         self, card: Card, settings: Settings, recipe: Mapping[str, Any], scale: str
     ) -> tuple[Adaptation, Mapping[str, Any]]:
         """The recipe of the checkpoint's method or size."""
-        a = card.architecture
-        if settings.variant and (a.position == "rope" or keeps_prefix(a, settings.prefix_tokens)):
+        a: Any = card.architecture
+        if settings.variant and (a.position == "rope" or keeps_prefix(a, settings.adaptation.prefix_tokens)):
             raise InputError("--relative-positions: rotary positions and registers are not for them: leave them out")
         return vitdet.adapted(card, settings.adaptation, recipe, scale == "mini")
 

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 from benchmarks.davis.threads import settle
 
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 
 #: Frames that are read ahead, and label maps that wait to be written, for each sequence.
 AHEAD = 16

@@ -6,12 +6,13 @@ import copy
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from benchmarks.checkpoints.card import IMAGENET_MEAN, IMAGENET_STD, Card
+from benchmarks.checkpoints.card import IMAGENET_MEAN, IMAGENET_STD, Card, TimmArchitecture
 from benchmarks.davis.protocol import Protocol
 from benchmarks.errors import InputError
 
@@ -73,7 +74,7 @@ class Encoder:
         return self.mean, self.std
 
 
-def backbone_encoder(module: nn.Module, card: Card, layer: int | None = None) -> Encoder:
+def backbone_encoder(module: Any, card: Card, layer: int | None = None) -> Encoder:
     """The encoder of a backbone of the house, which is left as it is.
 
     A ViT gives the patch tokens of its last block, or of block ``layer`` (from 1), after the final norm in both cases,
@@ -86,7 +87,7 @@ def backbone_encoder(module: nn.Module, card: Card, layer: int | None = None) ->
     if layer is not None and layer not in layers:
         raise InputError(f"layer {layer} is none of this network's: choose from {layers[0]} to {layers[-1]}")
     own = layer or layers[-1]
-    if getattr(architecture, "hierarchical", False):
+    if isinstance(architecture, TimmArchitecture) and architecture.hierarchical:
 
         def stage(images: torch.Tensor) -> torch.Tensor:
             return module.stage_maps(images)[STAGE].permute(0, 2, 3, 1)
@@ -128,7 +129,7 @@ def layers_of(card: Card) -> range:
     return range(1, getattr(architecture, "depth", 1) + 1)
 
 
-def _block_tokens(module: nn.Module, layer: int) -> Callable[[torch.Tensor], torch.Tensor]:
+def _block_tokens(module: Any, layer: int) -> Callable[[torch.Tensor], torch.Tensor]:
     def tokens(images: torch.Tensor) -> torch.Tensor:
         (found,) = module.forward_intermediates(
             images, indices=[layer - 1], norm=True, stop_early=True, output_fmt="NLC", intermediates_only=True

@@ -66,7 +66,7 @@ def prepare_frame(
     """A BGR frame uint8 ``[H, W, 3]`` -> normalised RGB fp32 ``[3, h, w]``, resized as ``resample`` says."""
     if resample == "pillow-bicubic":
         whole = Image.fromarray(np.ascontiguousarray(frame[:, :, ::-1]))
-        rgb = np.asarray(whole.resize(size[::-1], Image.Resampling.BICUBIC), np.float32) / 255.0
+        rgb: np.ndarray = np.asarray(whole.resize(size[::-1], Image.Resampling.BICUBIC), np.float32) / 255.0
     elif resample == "opencv-float":
         rgb = cv2.resize(frame.astype(np.float32) / 255.0, size[::-1])[:, :, ::-1]
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -38,7 +38,7 @@ def overlay(frame: np.ndarray, labels: np.ndarray, opacity: float = 0.45) -> np.
 
 def sheet(
     frames: Sequence[np.ndarray],
-    rows: dict[str, Sequence[np.ndarray]],
+    rows: Mapping[str, Sequence[np.ndarray]],
     titles: Sequence[str],
     height: int = 180,
 ) -> np.ndarray:
@@ -72,7 +72,7 @@ def sheet(
 def write_strip(
     path: str | os.PathLike[str],
     frames: Sequence[np.ndarray],
-    rows: dict[str, Sequence[np.ndarray]],
+    rows: Mapping[str, Sequence[np.ndarray]],
     titles: Sequence[str],
     height: int = 180,
 ) -> None:
@@ -84,7 +84,7 @@ def write_strip(
 def write_animation(
     path: str | os.PathLike[str],
     frames: Sequence[np.ndarray],
-    rows: dict[str, Sequence[np.ndarray]],
+    rows: Mapping[str, Sequence[np.ndarray]],
     titles: Sequence[str],
     height: int = 240,
 ) -> None:

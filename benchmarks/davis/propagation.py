@@ -246,7 +246,8 @@ def propagate_video(
                 context.extend([first] * (protocol.n_last_frames if protocol.padded_context else 0))
                 continue
             with torch.inference_mode():
-                soft = propagate_labels(features, *zip(first, *context, strict=True), protocol, scratch, windows)
+                # That these are pairs, zip's type cannot say.
+                soft = propagate_labels(features, *zip(first, *context, strict=True), protocol, scratch, windows)  # type: ignore[arg-type,call-arg]
                 # The soft labels go on, not the map: what was uncertain stays so.
                 context.append((features, soft))
                 found = winners(soft, encoder.patch_size, size, protocol)

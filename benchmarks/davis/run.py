@@ -186,7 +186,7 @@ def propagate_checkpoint(
     **options: Any,
 ) -> tuple[dict[str, list[np.ndarray]], dict[str, Any]]:
     """As :func:`propagate`, for a canonical checkpoint."""
-    return propagate(checkpoint_encoder(checkpoint, device, layer, precision), *args, device=device, **options)
+    return propagate(checkpoint_encoder(checkpoint, device, layer, precision), *args, **{**options, "device": device})
 
 
 def evaluate_checkpoint(

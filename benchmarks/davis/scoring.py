@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -82,12 +82,13 @@ def _near(points: np.ndarray, count: int, others: np.ndarray, radius: int) -> in
     """How many of the ``count`` ``points`` have one of ``others`` within ``radius``; both 0 and 1, uint8 ``[H, W]``."""
     # Most are as near as the square inside the disk, which is many times cheaper. The disk decides for the rest.
     side = 2 * int(radius / math.sqrt(2)) + 1
-    far = points & ~cv2.dilate(others, np.ones((side, side), np.uint8))
+    near: np.ndarray = cv2.dilate(others, np.ones((side, side), np.uint8))
+    far = points & ~near
     left, top, width, height = cv2.boundingRect(far)
     if not width:
         return count
     above, before = max(top - radius, 0), max(left - radius, 0)
-    spread = cv2.dilate(others[above : top + height + radius, before : left + width + radius], disk(radius))
+    spread: np.ndarray = cv2.dilate(others[above : top + height + radius, before : left + width + radius], disk(radius))
     reached = spread[top - above :, left - before :][:height, :width]
     return count - cv2.countNonZero(far[top : top + height, left : left + width] & ~reached)
 
@@ -236,17 +237,16 @@ def evaluate(
     Raises:
         InputError: a sequence, a frame or an object does not fit; the message names it.
     """
-    in_memory = isinstance(predictions, Mapping)
-    if not in_memory:
+    if not isinstance(predictions, Mapping):
         predictions = require_folder(predictions, "folder of predictions")
     root = find_root(davis_root)
     scores = {}
     for name in Progress(sequence_names(root, sequences), desc="J&F", unit="sequence", disable=not progress):
         truth = truth_of(root, name, frames)
-        if in_memory:
+        if isinstance(predictions, Mapping):
             if len(predictions.get(name, ())) != len(truth.masks):
                 raise InputError(f"{name}: {len(truth.masks)} masks but {len(predictions.get(name, ()))} predictions")
-            predicted = iter(predictions[name][1:-1])
+            predicted: Iterator[np.ndarray] = iter(predictions[name][1:-1])
         else:
             predicted = map(read_mask, _predictions_of(predictions / name, truth.masks[1:-1]))
         scored = map(read_mask, truth.masks[1:-1])

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,7 +32,7 @@ def last_attention(module: HouseViT, images: torch.Tensor) -> torch.Tensor:
     As DINO's ``get_last_selfattention``: computed from the block's own projections, before dropout.
     """
     seen: dict[str, torch.Tensor] = {}
-    block = module.blocks[-1].attn
+    block: Any = module.blocks[-1].attn
     handle = block.register_forward_pre_hook(lambda _, x, named: seen.update(named, x=x[0]), with_kwargs=True)
     try:
         module.forward_features(images)
@@ -107,7 +108,7 @@ def draw_figure4a(
 
 def write_figure4a(
     out: str | os.PathLike[str],
-    checkpoints: dict[str, str | os.PathLike[str]],
+    checkpoints: Mapping[str, str | os.PathLike[str]],
     images: Sequence[str | os.PathLike[str]],
     queries: Sequence[tuple[int, int]] | int = 2,
     kinds: Sequence[str] = KINDS,
@@ -141,7 +142,7 @@ def write_query_attention(
     path: str | os.PathLike[str],
     image: np.ndarray,
     query: tuple[int, int],
-    networks: dict[str, tuple[HouseViT, Card]],
+    networks: Mapping[str, tuple[HouseViT, Card]],
 ) -> None:
     """Write a PNG: the image with its query patch marked, then each network's head-mean attention of that patch.
 

@@ -30,7 +30,7 @@ def figure_parser(doc: str, example: str) -> argparse.ArgumentParser:
     return parser
 
 
-def add_labels(parser: argparse.ArgumentParser) -> None:
+def add_labels(parser: argparse._ActionsContainer) -> None:
     """The arguments of those that can use ground truth."""
     parser.add_argument("--labels", nargs="+", help="a label map (PNG, one index a pixel) for each image, in order")
     parser.add_argument(
@@ -38,7 +38,7 @@ def add_labels(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_layers(parser: argparse.ArgumentParser) -> None:
+def add_layers(parser: argparse._ActionsContainer) -> None:
     """Which layers to draw."""
     parser.add_argument("--layers", type=int, nargs="+", help="0: the patch projection, l: block l; default: all")
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,7 +48,7 @@ def embed(tokens: np.ndarray, perplexity: float, seed: int) -> np.ndarray:
 
 def write_figure4b(
     out: str | os.PathLike[str],
-    checkpoints: dict[str, str | os.PathLike[str]],
+    checkpoints: Mapping[str, str | os.PathLike[str]],
     images: Sequence[str | os.PathLike[str]],
     labels: Sequence[str | os.PathLike[str]] | None = None,
     chosen: Sequence[int] | None = None,
@@ -59,7 +60,7 @@ def write_figure4b(
     size: int = 224,
     device: str = "auto",
     progress: bool = True,
-) -> tuple[list[Path], dict[str, list[dict[str, float]]]]:
+) -> tuple[list[Path], dict[str, list[dict[str, Any]]]]:
     """Write ``out/figure4b.{png,svg,npz}``, a row a checkpoint, a column a layer; return the paths and the numbers.
 
     ``tokens`` are drawn by ``seed`` in equal parts from all images, so memory does not grow with their number. Colour
@@ -81,23 +82,24 @@ def write_figure4b(
                 picked = np.sort(rng.permutation(len(layer.tokens))[:share])
                 # A copy: a view would keep the whole layer.
                 gathered[name].setdefault(layer.name, []).append(layer.tokens[picked].clone())
-                group = np.full(len(layer.tokens), number)
+                group: np.ndarray = np.full(len(layer.tokens), number)
                 if picture.labels is not None:
                     group = segments_of(picture.labels, layer.grid)
                 groups[name].setdefault(layer.name, []).append(group[picked])
-    arrays, rows, numbers = {"seed": np.array(seed), "perplexity": np.array(perplexity)}, {}, {}
+    arrays = {"seed": np.array(seed), "perplexity": np.array(perplexity)}
+    rows: dict[str, list[tuple[str, np.ndarray, np.ndarray, float]]] = {name: [] for name in networks}
+    numbers: dict[str, list[dict[str, Any]]] = {name: [] for name in networks}
     bar = Progress(total=sum(map(len, gathered.values())), desc="t-SNE", unit="layer", disable=not progress)
     for name, by_layer in gathered.items():
-        rows[name], numbers[name] = [], []
-        for layer, parts in by_layer.items():
-            vectors, group = torch.cat(parts), np.concatenate(groups[name][layer])
+        for own, parts in by_layer.items():
+            vectors, group = torch.cat(parts), np.concatenate(groups[name][own])
             points = embed(vectors.numpy(), perplexity, seed)
             bar.update()
             keep = np.ones(len(group), bool) if labels is None else ~np.isin(group, unlabelled)
             score = _silhouette(vectors[torch.from_numpy(keep)], group[keep])
-            rows[name].append((layer, points, np.where(keep, group, -1), score))
-            numbers[name].append({"layer": layer, "silhouette": score, "tokens": len(group)})
-            arrays |= {f"{name}/{layer}/points": points, f"{name}/{layer}/group": group}
+            rows[name].append((own, points, np.where(keep, group, -1), score))
+            numbers[name].append({"layer": own, "silhouette": score, "tokens": len(group)})
+            arrays |= {f"{name}/{own}/points": points, f"{name}/{own}/group": group}
     bar.close()
     if labels is None:
         names = {number: Path(image).stem for number, image in enumerate(images)}
@@ -127,7 +129,7 @@ def draw_figure4b(
     lines = -(-entries // per_line)
     figure = Figure(figsize=(max(4.0, 1.9 * columns), 2.1 * len(rows) + 0.45 + 0.19 * lines), layout="constrained")
     axes = figure.subplots(len(rows), columns, squeeze=False)
-    handles = {}
+    handles: dict[int, Any] = {}
     for line, (name, panels) in zip(axes, rows.items(), strict=True):
         for axis in line:
             panel(axis)

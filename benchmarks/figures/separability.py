@@ -8,8 +8,9 @@ tokens, ``p(z_j | z_i) = softmax_j(tau z_i Z)``, and the separability
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -53,13 +54,13 @@ def separability(tokens: torch.Tensor, segments: np.ndarray, tau: float) -> dict
 
     Pairs i = j are left out of ``intra`` and part of everything else, as in Eq. 7. In fp64; ``N x N`` memory.
     """
-    segments = torch.from_numpy(np.unique(segments, return_inverse=True)[1])
-    count = int(segments.max()) + 1
+    index = torch.from_numpy(np.unique(segments, return_inverse=True)[1])
+    count = int(index.max()) + 1
     if count < 2:
         return None
     unit = F.normalize(tokens.double(), dim=-1)
     similar = unit @ unit.T
-    own = segments[:, None] == segments[None]
+    own = index[:, None] == index[None]
     outside = similar.masked_fill(own, -torch.inf).amax(1, keepdim=True)
     delta = similar - outside
     probability = (tau * similar).softmax(1)
@@ -72,7 +73,7 @@ def separability(tokens: torch.Tensor, segments: np.ndarray, tau: float) -> dict
         "p": probability[own].mean().item(),
         "bound": bound(similar, own, tau)[own].mean().item(),
         "mass": (probability * own).sum(1).mean().item(),
-        "silhouette": silhouette(unit, segments).mean().item(),
+        "silhouette": silhouette(unit, index).mean().item(),
         "segments": float(count),
     }
 
@@ -126,14 +127,14 @@ def mean_shift_segments(tokens: torch.Tensor, tau: float = CLUSTER_TAU) -> np.nd
 
 
 def measure(
-    checkpoints: dict[str, str | os.PathLike[str]],
+    checkpoints: Mapping[str, str | os.PathLike[str]],
     images: Sequence[str | os.PathLike[str]],
     labels: Sequence[str | os.PathLike[str]] | None = None,
     tau: float | None = None,
     unlabelled: Sequence[int] = UNLABELLED,
     size: int = 224,
     device: str = "auto",
-) -> dict[str, list[dict[str, float]]]:
+) -> dict[str, list[dict[str, Any]]]:
     """Checkpoint -> for each layer its name and the :data:`NUMBERS`, means over images. One image is held at a time.
 
     Segments are those of ``labels`` (tokens whose most frequent label is one of ``unlabelled`` are left out), or the
@@ -171,7 +172,7 @@ def _means(numbers: list[dict[str, float]]) -> dict[str, float]:
     return {key: float(np.mean([one[key] for one in numbers])) if numbers else float("nan") for key in NUMBERS}
 
 
-def table(found: dict[str, list[dict[str, float]]]) -> str:
+def table(found: dict[str, list[dict[str, Any]]]) -> str:
     """The numbers for a terminal, a block a checkpoint."""
     lines = []
     for name, rows in found.items():
@@ -181,7 +182,7 @@ def table(found: dict[str, list[dict[str, float]]]) -> str:
     return "\n".join([*lines, *(f"{key}: {meaning}" for key, meaning in NUMBERS.items())])
 
 
-def write_separability(out: str | os.PathLike[str], found: dict[str, list[dict[str, float]]]) -> list[Path]:
+def write_separability(out: str | os.PathLike[str], found: dict[str, list[dict[str, Any]]]) -> list[Path]:
     """Write ``out/separability.{png,svg,npz}``: similarity, Delta and silhouette by layer, a line a checkpoint."""
     figure = Figure(figsize=(11, 3.4), layout="constrained")
     axes = figure.subplots(1, 3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -22,11 +23,12 @@ def save_figure(stem: str | os.PathLike[str], figure: Figure, arrays: Mapping[st
     """Write ``stem.png``, ``stem.svg`` and ``stem.npz``, each atomically; the same input gives the same bytes."""
     paths = [Path(f"{stem}{suffix}") for suffix in (".png", ".svg", ".npz")]
     with matplotlib.rc_context({"svg.hashsalt": "figures", "svg.fonttype": "path"}):
-        for path, options in zip(paths[:2], ({"dpi": 150}, {"metadata": {"Date": None}}), strict=True):
+        kinds: tuple[dict[str, Any], ...] = ({"dpi": 150}, {"metadata": {"Date": None}})
+        for path, options in zip(paths[:2], kinds, strict=True):
             with atomic_path(path) as temporary:
                 figure.savefig(temporary, format=path.suffix[1:], **options)
     with atomic_path(paths[2]) as temporary:
-        np.savez_compressed(temporary, **arrays)
+        np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]  # numpy's own option is not among them
     return paths
 
 

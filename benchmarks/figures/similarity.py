@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +61,7 @@ def draw_figure3(
 
 def write_figure3(
     out: str | os.PathLike[str],
-    checkpoints: dict[str, str | os.PathLike[str]],
+    checkpoints: Mapping[str, str | os.PathLike[str]],
     images: Sequence[str | os.PathLike[str]],
     size: int = 224,
     chosen: Sequence[int] | None = None,
@@ -86,7 +86,7 @@ def write_figure3(
     return written
 
 
-def load_networks(checkpoints: dict[str, str | os.PathLike[str]], device: str = "auto") -> dict:
+def load_networks(checkpoints: Mapping[str, str | os.PathLike[str]], device: str = "auto") -> dict:
     """Name -> (network in eval mode on ``device``, card)."""
     loaded = {name: load_backbone(path) for name, path in checkpoints.items()}
     return {name: (network.to(usable_device(device)), card) for name, (network, card) in loaded.items()}

@@ -21,6 +21,8 @@ from benchmarks.errors import InputError
 from benchmarks.files import require_file
 from benchmarks.images import read_labels, read_rgb
 
+File = str | os.PathLike[str]
+
 #: Labels that are no segment: ADE20K's "unlabelled" and everybody's "void".
 UNLABELLED = (0, 255)
 
@@ -38,10 +40,10 @@ class Picture:
     def locate(self, x: int, y: int) -> tuple[int, int]:
         """Where a pixel of the original image lies in the square; :class:`InputError` when it was cut off."""
         side = len(self.pixels)
-        place = tuple(int((v + 0.5) * self.scale - o) for v, o in zip((x, y), self.offset, strict=True))
-        if not all(0 <= v < side for v in place):
+        across, down = (int((v + 0.5) * self.scale - o) for v, o in zip((x, y), self.offset, strict=True))
+        if not (0 <= across < side and 0 <= down < side):
             raise InputError(f"query {x},{y} is outside the central square of {self.name}: choose a pixel inside it")
-        return place
+        return across, down
 
 
 def read_picture(path: str | os.PathLike[str], size: int, labels: str | os.PathLike[str] | None = None) -> Picture:
@@ -79,11 +81,12 @@ def read_names(path: str | os.PathLike[str]) -> dict[int, str]:
     return names
 
 
-def pair(images: Sequence[str], labels: Sequence[str] | None) -> list[tuple[str, str | None]]:
+def pair(images: Sequence[File], labels: Sequence[File] | None) -> list[tuple[File, File | None]]:
     """Each image with its label map, in the order given; :class:`InputError` when their numbers differ."""
     if labels is not None and len(labels) != len(images):
         raise InputError(f"{len(images)} images and {len(labels)} label maps: give one label map for each image")
-    return list(zip(images, labels or [None] * len(images), strict=True))
+    masks: Sequence[File | None] = labels or [None] * len(images)
+    return list(zip(images, masks, strict=True))
 
 
 @dataclass(frozen=True)

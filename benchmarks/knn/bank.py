@@ -31,6 +31,10 @@ class Bank(ABC):
             labels = self.labels[start : start + rows]
             yield self._read(start, len(labels)).float(), labels
 
+    def whole(self) -> torch.Tensor:
+        """All features ``[rows, D]``, as they are stored."""
+        return self._read(0, len(self))
+
     @abstractmethod
     def _read(self, start: int, rows: int) -> torch.Tensor:
         """The features ``[rows, D]`` from row ``start`` on."""
@@ -92,7 +96,7 @@ class BankWriter:
         self.rows = 0
         self.files = ExitStack()
         # Of the final size at once: ImageNet's 7.5 GB should not be held twice.
-        self.features = None if path else torch.empty(capacity, width, dtype=DTYPES[dtype])
+        self.features = torch.empty(0 if path else capacity, width, dtype=DTYPES[dtype])
 
     def __enter__(self) -> BankWriter:
         if self.path:

@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 from benchmarks.errors import InputError
 from benchmarks.files import require_folder
 from benchmarks.images import image_size, orientation
-from benchmarks.knn.index import BoxedImage, Facts, Files, Index
+from benchmarks.knn.index import Box, BoxedImage, Facts, Files, Index
 from benchmarks.listing import FolderMark, list_files, list_images, stem_of
 from benchmarks.progress import Progress
 
@@ -79,20 +80,22 @@ def _first_folder(root: Path, patterns: tuple[str, ...], split: str, what: str) 
     raise InputError(f"no {what} of the {split} split under {root}: put them in {patterns[0].format(split=split)}/")
 
 
-def read_boxes(path: Path) -> tuple[tuple[int, int], list[tuple[float, ...]], list[str]]:
+def read_boxes(path: Path) -> tuple[tuple[int, int], list[Box], list[str]]:
     """One box file in the VOC format: the size that its boxes refer to (0, 0 if not given), boxes, classes."""
     try:
-        tree = ElementTree.parse(path).getroot()
-        size = tuple(int(tree.findtext(f"size/{side}") or 0) for side in ("width", "height"))
-        boxes, names = [], []
+        tree: Any = ElementTree.parse(path).getroot()  # a text that is missing is caught below
+        width, height = (int(tree.findtext(f"size/{side}") or 0) for side in ("width", "height"))
+        boxes: list[Box] = []
+        names: list[str] = []
         for found in tree.iter("object"):
             names.append(found.findtext("name").strip())
-            boxes.append(tuple(float(found.findtext(f"bndbox/{side}")) for side in ("xmin", "ymin", "xmax", "ymax")))
+            a, b, c, d = (float(found.findtext(f"bndbox/{side}")) for side in ("xmin", "ymin", "xmax", "ymax"))
+            boxes.append((a, b, c, d))
             if not all(map(math.isfinite, boxes[-1])):
                 raise ValueError(f"a box is {boxes[-1]}")
     except (ElementTree.ParseError, AttributeError, TypeError, ValueError) as error:
         raise InputError(f"{path} is not a box file in the VOC format ({error}): unpack it again") from error
-    return size, boxes, names
+    return (width, height), boxes, names
 
 
 def pair(images: list[str], boxes: list[str]) -> dict[str, str]:
@@ -194,7 +197,7 @@ def read_split(root: Path, split: str, progress: bool = False, cache: str | os.P
     pictures, texts = image_folder(root, split), box_folder(root, split)
     where = hashlib.sha256(f"{pictures.resolve()} {texts.resolve()}".encode()).hexdigest()[:16]
     index = Index(Path(cache) / f"boxes-{split}-{where}.json" if cache else None)
-    files, folders = index.files, index.kept.get("folders")
+    files, folders = index.files, index.kept.get("folders", [])
     known = files is not None
     if files is None:
         files, folders = _list_split(pictures, texts, split)

@@ -27,12 +27,15 @@ VERSION = 5
 SETTLED = 2_000_000_000
 
 
+Box = tuple[float, float, float, float]
+
+
 class BoxedImage(NamedTuple):
     """An image file and its boxes ``(xmin, ymin, xmax, ymax)`` in the pixels of one of ``size`` (width, height)."""
 
     path: str  # text: over half a million images a Path each costs seconds and memory
     size: tuple[int, int]
-    boxes: tuple[tuple[float, float, float, float], ...]
+    boxes: tuple[Box, ...]
     names: tuple[str, ...]  # the class (wnid) of each box
 
 
@@ -99,8 +102,8 @@ class Index:
         """What the boxes are like, if no file changed since."""
         if self.kept.get("mark") != mark:
             return None
-        *numbers, flat, classes = self.kept["facts"]
-        return Facts(*numbers, tuple(flat), classes)
+        facts = Facts(*self.kept["facts"])
+        return facts._replace(a_flat_one=tuple(facts.a_flat_one))
 
     def images(self, pictures: Path, mark: str) -> list[BoxedImage] | None:
         """The images that have boxes, if no file changed since."""

@@ -48,7 +48,7 @@ def share(items: Sequence[T]) -> Sequence[T]:
 
 def together(work: Callable[[], T]) -> T:
     """Do ``work`` in every process; an :class:`InputError` in one is raised in all, so that none waits for it."""
-    result = error = None
+    error = None
     try:
         result = work()
     except InputError as found:

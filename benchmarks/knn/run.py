@@ -23,7 +23,7 @@ from benchmarks.errors import InputError, say
 from benchmarks.images import read_rgb
 from benchmarks.knn import processes
 from benchmarks.knn.bank import DTYPES, Bank, BankWriter, DiskBank
-from benchmarks.knn.dataset import BoxedImage, find_root, read_split, remarks, upright
+from benchmarks.knn.dataset import Box, BoxedImage, find_root, read_split, remarks, upright
 from benchmarks.knn.geometry import CROP, GRID, RESIZE, check_protocol, partition
 from benchmarks.knn.pictures import draw_patches, write_picture
 from benchmarks.knn.search import nearest
@@ -63,7 +63,7 @@ def place(entry: BoxedImage, size: tuple[int, int], protocol: str, patch: int) -
     the file's own size, where the two differ.
     """
     width, height = entry.size
-    boxes = entry.boxes
+    boxes: Sequence[Box] = entry.boxes
     if protocol == "corrected" and size != entry.size:
         across, down = size[0] / width, size[1] / height
         boxes = [(left * across, top * down, right * across, bottom * down) for left, top, right, bottom in boxes]
@@ -158,9 +158,10 @@ class Extractor:
 def draw_votes(folder: str | os.PathLike[str], extractor: Extractor, entries: Sequence[BoxedImage], bank: Bank, k: int):
     """Write ``folder/<image>.png`` for every usable image of ``entries``, with what its patches vote for at ``k``."""
     names = {index: wnid for wnid, index in extractor.class_index.items()}
-    items = [(entry, ids, truth) for entry, (_, ids, truth) in zip(entries, extractor.dataset(entries), strict=True)]
+    seen: Any = extractor.dataset(entries)  # iterated by its indices
+    items = [(entry, ids, truth) for entry, (_, ids, truth) in zip(entries, seen, strict=True)]
     items = [item for item in items if item[2] >= 0]
-    features = extractor.bank([entry for entry, *_ in items], "pictures").features.to(extractor.device)
+    features = extractor.bank([entry for entry, *_ in items], "pictures").whole().to(extractor.device)
     first = class_votes(*nearest(features, bank, k), len(names)).argmax(1).tolist()
     for number, (entry, ids, truth) in enumerate(items):
         votes = [names[vote] for vote in first[number * GRID * GRID : (number + 1) * GRID * GRID]]
@@ -205,7 +206,8 @@ def evaluate(
     where = usable_device(processes.own_device(resolve(device)))
     if dtype not in DTYPES:
         raise InputError(f"features cannot be kept as {dtype!r}: choose {' or '.join(DTYPES)}")
-    module, card = model.module, model.card
+    module: Any = model.module
+    card = model.card
     check_protocol(protocol, card.architecture.patch_size)
     root = find_root(imagenet_root)
     splits = processes.together(lambda: {name: read_split(root, name, progress, cache) for name in ("train", "val")})
@@ -230,7 +232,7 @@ def evaluate(
 
     bank = processes.together(train_bank)
     tests = processes.together(lambda: extractor.bank(processes.share(splits["val"].images), "val"))
-    queries, targets = (torch.cat(processes.gather_rows(rows.to(where))) for rows in (tests.features, tests.labels))
+    queries, targets = (torch.cat(processes.gather_rows(rows.to(where))) for rows in (tests.whole(), tests.labels))
     del tests  # the queries are a copy: 1.4 GB each at ImageNet's size
     rows = {"train": sum(processes.gather_counts(len(bank))), "val": len(targets)}
     used = {name: count // (GRID * GRID) for name, count in rows.items()}

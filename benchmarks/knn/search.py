@@ -39,7 +39,7 @@ def nearest(
         rows = slice(start, start + query_rows)
         parts = [gather_rows(tensor[rows]) for tensor in (best, labels)]
         if len(parts[0]) > 1:
-            best[rows], labels[rows] = _merge(*parts, k)
+            best[rows], labels[rows] = _merge(parts[0], parts[1], k)
     return best, labels
 
 

@@ -116,7 +116,7 @@ def replace(entry: Entry | None, measured: Entry, since: Mapping[str, Any]) -> t
 
 def store(path: Path, entries: Mapping[tuple[str, str, str], Entry]) -> None:
     """Write ``entries`` (by tier, case and data) into the file, atomically, beside what else is there."""
-    content = copy.deepcopy(read_expected(path)) if path.exists() else {"version": VERSION, "tiers": {}}
+    content: dict[str, Any] = copy.deepcopy(read_expected(path)) if path.exists() else {"version": VERSION, "tiers": {}}
     for (tier, case, data), entry in entries.items():
         content["tiers"].setdefault(tier, {}).setdefault(case, {})[data] = entry
     write_json(path, content)

@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -54,7 +55,7 @@ def place_snapshot(stored: str | os.PathLike[str], run: Path, classes: Sequence[
             f"({', '.join(classes[:2])} ...): make your own with --make-weights --weights FOLDER"
         )
     state = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
-    nothing_logged = {"log_scalars": {}, "runtime_info": {}, "resumed_keys": {}}
+    nothing_logged: dict[str, Any] = {"log_scalars": {}, "runtime_info": {}, "resumed_keys": {}}
     snapshot = {"meta": {"epoch": 0, "iter": step}, "state_dict": state, "message_hub": nothing_logged}
     with atomic_path(run / SNAPSHOT) as temporary:
         torch.save(snapshot, temporary)

@@ -35,7 +35,8 @@ def davis(setting: Setting) -> Measured:
 
 def knn(setting: Setting) -> Measured:
     """k-NN by both protocols; the official one is for patch 16 alone."""
-    out, scores, run = setting.fresh("knn"), {}, {}
+    out, run = setting.fresh("knn"), {}
+    scores: dict[str, float] = {}
     of_16 = at_patch_16(setting.checkpoint, out / "patch16.safetensors")
     for protocol, checkpoint in (("corrected", setting.checkpoint), ("official", of_16)):
         result, _ = judge(setting, task_named("knn"), "knn", out, {"protocol": protocol, "ks": KS}, checkpoint)
@@ -89,10 +90,11 @@ CASES = {run.__name__: run for run in (davis, knn, coco, vitdet, uavdt, ade20k)}
 
 def detection_scores(metrics: dict[str, float | None]) -> dict[str, float]:
     """AP, AP50 and AP75 of boxes and masks; :class:`Malformed` where one has no value."""
-    missing = [name for name in metrics if name.split("/")[1] in ("AP", "AP50", "AP75") and metrics[name] is None]
+    found = {name: value for name, value in metrics.items() if value is not None}
+    missing = [name for name in metrics if name.split("/")[1] in ("AP", "AP50", "AP75") and name not in found]
     if missing:
         raise Malformed(f"{', '.join(missing)}: no value")
-    return {f"{kind} {name}": metrics[f"{kind}/{name}"] for kind in ("bbox", "segm") for name in ("AP", "AP50", "AP75")}
+    return {f"{kind} {name}": found[f"{kind}/{name}"] for kind in ("bbox", "segm") for name in ("AP", "AP50", "AP75")}
 
 
 def at_patch_16(checkpoint: Path, target: Path) -> Path:
@@ -104,7 +106,7 @@ def at_patch_16(checkpoint: Path, target: Path) -> Path:
     tensors, card = read_canonical(checkpoint)
     kernel = tensors["patch_embed.proj.weight"]
     wide = kernel.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3) / 4
-    architecture = card.architecture
+    architecture: Any = card.architecture
     doubled = dataclasses.replace(architecture, patch_size=16, image_size=2 * architecture.image_size)
     card = dataclasses.replace(card, architecture=doubled)
     write_canonical(target, {**tensors, "patch_embed.proj.weight": wide}, card)

@@ -7,7 +7,7 @@ import datetime
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -141,7 +141,7 @@ def _attempt(setting: Setting, name: str, seed: int, outcome: Outcome) -> Measur
     print(f"[{setting.tier}] {title} ...", file=sys.stderr, flush=True)
     started, begun = datetime.datetime.now(datetime.timezone.utc), time.monotonic()
     try:
-        case = TIERS[setting.tier][name]
+        case: Callable[..., Measured] = TIERS[setting.tier][name]
         # Engines talk; here only the scores and the cases that failed have something to say.
         log.parent.mkdir(parents=True, exist_ok=True)
         with open(log, "w", encoding="utf-8") as text:
@@ -168,7 +168,8 @@ def _attempt(setting: Setting, name: str, seed: int, outcome: Outcome) -> Measur
 
 def _entry(tier: str, found: Sequence[Measured], seeds: Sequence[int] = (0,)) -> Entry:
     """What is compared and stored: the first run's scores, with the tolerance of their tier."""
-    first, scores = found[0], {}
+    first = found[0]
+    scores: dict[str, dict[str, Any]] = {}
     for name, value in first.scores.items():
         scores[name] = {"value": round(value, 4), "tolerance": TOLERANCE}
         if tier == "training":

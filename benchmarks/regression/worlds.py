@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from benchmarks import shapes
 from benchmarks.shapes.writers.files import folder_hash
 
 _AERIAL = ("M0101", "M0203", "M0208")  # one training sequence, two test sequences
-_WRITERS = {
+_WRITERS: dict[str, Callable[..., Path]] = {
     "coco": shapes.write_coco,
     "davis": shapes.write_davis,
     "imagenet": shapes.write_imagenet,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -17,7 +18,7 @@ from benchmarks.released.reading import FineTuned
 class Fact:
     """A value and its source: ``file``, ``user`` or ``table`` (the layout's own program)."""
 
-    value: object
+    value: Any
     source: str
     remark: str = ""
 

@@ -45,7 +45,7 @@ def open_finetuned(path: str | os.PathLike[str]) -> FineTuned:
     if not tensors:
         raise InputError(f"{path} holds no tensors by name: give the file of a detector or a segmenter")
     meta = facts_of(content.get("meta")) if isinstance(content, dict) else {}
-    classes = meta.get("CLASSES") or facts_of(meta.get("dataset_meta")).get("classes")
+    classes: Any = meta.get("CLASSES") or facts_of(meta.get("dataset_meta")).get("classes")
     named = isinstance(classes, list | tuple) and all(isinstance(name, str) for name in classes)
     settings = backbone_settings(opened, ("SelfPatch_ViT",))
     return FineTuned(path, sha256_of(path), tensors, tuple(classes) if named else None, settings)

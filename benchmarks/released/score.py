@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -92,7 +92,7 @@ def understand(file: FineTuned, heads: int | None = None) -> Read:
         usual = default_taps(architecture.depth) if layout.detector == "mask-rcnn-fpn" else layout.taps
         facts["taps"] = taps_of(file, layout, usual)
     if layout.detector == "mask-rcnn-fpn":
-        changes = {"model.backbone.taps": list(facts["taps"].value)}  # type: ignore[call-overload]
+        changes = {"model.backbone.taps": list(facts["taps"].value)}
     provenance = {"num_heads": facts["heads"].source, "architecture": "inferred", "resize": "table", "eps": "table"}
     note = f"fine-tuned: the backbone inside a {layout.detector} ({layout.name}), no pretraining's"
     card = Card(
@@ -130,8 +130,8 @@ def score(
     folder.mkdir(parents=True, exist_ok=True)
     canonical = folder / "backbone.safetensors"
     write_canonical(canonical, read.backbone, read.card)
-    judge = _segments if isinstance(data, Ade20kRoot) else _detects
-    found = judge(read, data, folder, canonical, config or CONFIGS[detector], progress)  # type: ignore[operator]
+    judge: Callable[..., dict[str, Any]] = _segments if isinstance(data, Ade20kRoot) else _detects
+    found = judge(read, data, folder, canonical, config or CONFIGS[detector], progress)
     facts = {**read.facts, "classes": classes}
     run = {
         "layout": read.layout.name,
@@ -195,7 +195,7 @@ def _segments(
     from benchmarks.engines.trained import build, load
 
     width, depth = read.card.architecture.embed_dim, read.card.architecture.depth  # type: ignore[union-attr]
-    if tuple(read.facts["taps"].value) != segmentation_taps(depth):  # type: ignore[call-overload]
+    if tuple(read.facts["taps"].value) != segmentation_taps(depth):
         raise InputError(f"{read.file.path} taps {read.facts['taps'].value}, here are {segmentation_taps(depth)}")
     changes = {
         **ade20k_changes(data, folder),

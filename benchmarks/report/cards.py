@@ -25,9 +25,9 @@ def _card(record: Result, ledgers: Mapping[str, dict[str, Any]]) -> Markup:
     card = record.checkpoint.get("card", {})
     metrics = dict(flat(record.metrics))
     heads = [
-        f"{heading} {shown(factor * metrics[name])}"
+        f"{heading} {shown(factor * value)}"
         for heading, name, factor in headlines(record.benchmark)
-        if metrics.get(name) is not None
+        if (value := metrics.get(name)) is not None
     ]
     summary = tag(
         "summary",

@@ -47,7 +47,8 @@ def collect(folders: Sequence[str | os.PathLike[str]]) -> Found:
             if here.name == "records":
                 found.records += read_results(here)
                 for record in found.records:
-                    Card.from_dict(record.checkpoint.get("card"), f"{here}, record of {record.name}")
+                    card: Any = record.checkpoint.get("card")
+                    Card.from_dict(card, f"{here}, record of {record.name}")
                 continue
             is_drawn = "pictures" in here.parts or "records" in folders_below
             for name in sorted(files):

@@ -56,7 +56,7 @@ def section(groups: Sequence[Group]) -> Markup:
         return tag("select", *options, id=identity)
 
     label = tag("p", tag("label", "Compare ", choice("first", first)), tag("label", " with ", choice("second", second)))
-    live = tag("div", label, tag("div", id="differences", aria_live="polite"), id="compare", hidden=True)
+    live: Markup | None = tag("div", label, tag("div", id="differences", aria_live="polite"), id="compare", hidden=True)
     live = live if len(names) > 1 else None
     note = tag(
         "p",

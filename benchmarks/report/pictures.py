@@ -99,9 +99,9 @@ def _animation(path: Path) -> tuple[str, tuple[int, int], int]:
     What remains is shown for as long as the whole.
     """
     with Image.open(path, formats=("WEBP",)) as image:
-        step = math.ceil(image.n_frames / FRAMES)
-        frames = []
-        for index in range(0, image.n_frames, step):
+        count = getattr(image, "n_frames", 1)
+        step, frames = math.ceil(count / FRAMES), []
+        for index in range(0, count, step):
             image.seek(index)
             frames.append(image.convert("RGB"))
         duration = step * image.info.get("duration", 0)

@@ -80,7 +80,7 @@ def _row(line: paper.Line, table: paper.Table) -> Markup:
     empty = (None,) * len(line.ours)
     spreads, intervals = line.spread or empty, line.intervals or empty
     for theirs, ours, spread, interval in zip(line.paper, line.ours, spreads, intervals, strict=True):
-        parts = [] if ours is None else [tag("b", f"{ours:.2f}")]
+        parts: list[str] = [] if ours is None else [tag("b", f"{ours:.2f}")]
         parts += [] if spread is None else [f" ± {spread:.2f}"]
         parts += [] if interval is None else [tag("small", f"95%: [{interval[0]:.2f}, {interval[1]:.2f}]")]
         if theirs is not None:

@@ -41,7 +41,7 @@ class Head(nn.Module):
         self.dropout = nn.Dropout2d(dropout)
         self.norm = nn.BatchNorm2d(width) if batch_norm else nn.Identity()
         self.conv = nn.Conv2d(width, classes, 1)
-        if not plain:  # NeCo keeps torch's own initialisation
+        if not plain and self.conv.bias is not None:  # NeCo keeps torch's own initialisation
             nn.init.normal_(self.conv.weight, std=0.01)
             nn.init.zeros_(self.conv.bias)
 
@@ -137,7 +137,7 @@ class Probe:
             torch.manual_seed(seed)
             self.head.train()
             for part in self.head.modules():
-                if hasattr(part, "reset_parameters") and protocol.mask_side:
+                if isinstance(part, nn.BatchNorm2d | nn.Conv2d) and protocol.mask_side:
                     part.reset_parameters()
             if not protocol.mask_side:
                 nn.init.normal_(self.head.conv.weight, std=0.01)

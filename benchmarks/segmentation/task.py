@@ -42,7 +42,7 @@ class Segmentation(Task[S, SegmentationData]):
     columns = (("mIoU", "mIoU", 1.0), ("aAcc", "aAcc", 1.0))
     by_scale: ClassVar[Mapping[str, Any]]
     named: Mapping[str, Any]
-    judge: Callable[[Frozen, SegmentationData, Any, Path, int], Judged]
+    judge: Callable[..., Judged]
 
     def settings(self, scale: str) -> S:
         """The protocol's, or for ``mini`` fewer tokens and steps."""

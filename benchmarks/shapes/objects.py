@@ -166,7 +166,7 @@ def cast_shadow(image: np.ndarray, look: Look, pose: Pose, light: np.ndarray, st
     """Darken ``image`` (float32 [H, W, 3], in place) where the object keeps the light away."""
     offset = -0.22 * pose.radius * light
     blur = max(0.09 * pose.radius, 0.7)
-    raster = coverage(polygon(look, pose) + offset, *image.shape[:2], margin=3 * blur)
+    raster = coverage(polygon(look, pose) + offset, image.shape[0], image.shape[1], margin=3 * blur)
     if raster is None:
         return
     top, left, alpha = raster

@@ -69,9 +69,9 @@ def pave(rng: np.random.Generator, image: np.ndarray, roads: list[Road], reach: 
         for lane in range(1, road.lanes):
             offset = lane * road.lane_width - road.half_width
             if 2 * lane == road.lanes:
-                fill(image, road.strip(offset, 1.4 * line, -reach, reach), (0.85, 0.7, 0.3), 0.8)
+                fill(image, road.strip(offset, 1.4 * line, -reach, reach), np.array((0.85, 0.7, 0.3)), 0.8)
                 continue
-            for start in np.arange(-reach, reach, 2.4 * road.lane_width):
+            for start in np.arange(-reach, reach, 2.4 * road.lane_width).tolist():
                 fill(image, road.strip(offset, line, start, start + road.lane_width), 0.85, 0.7)
     for road in roads[1:]:
         # The middle of a crossing carries no markings.

@@ -84,7 +84,9 @@ def _details(vehicle: Vehicle) -> list[tuple[tuple[float, float], tuple[float, f
             ((-1.0, 0.5), (-1.0, 1.0), vehicle.cargo),
             ((-0.94, 0.44), (-0.86, 0.86), np.minimum(vehicle.cargo * 1.1, 1)),
         ]
-    windows = [((a, a + 0.14), (s, s + 0.14), _GLASS) for a in np.arange(-0.85, 0.7, 0.22) for s in (-0.95, 0.81)]
+    windows = [
+        ((a, a + 0.14), (s, s + 0.14), _GLASS) for a in np.arange(-0.85, 0.7, 0.22).tolist() for s in (-0.95, 0.81)
+    ]
     return [
         *windows,
         ((0.86, 0.95), (-0.85, 0.85), _GLASS),

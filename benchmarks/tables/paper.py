@@ -124,7 +124,7 @@ class Line:
     def differences(self) -> Numbers:
         """Ours minus the paper's."""
         pairs = zip(self.paper, self.ours, strict=True)
-        return tuple(None if None in (paper, ours) else ours - paper for paper, ours in pairs)
+        return tuple(None if paper is None or ours is None else ours - paper for paper, ours in pairs)
 
 
 def lines(table: Table, results: Sequence[Result]) -> list[Line]:
@@ -163,7 +163,7 @@ def lines(table: Table, results: Sequence[Result]) -> list[Line]:
             intervals, files, tuple(members),
         )  # fmt: skip
 
-    nothing = (None,) * len(table.columns)
+    nothing: Numbers = (None,) * len(table.columns)
     found, used = [], set()
     for row in table.rows:
         mine = [key for key, members in groups.items() if key[0] == "paper" and _is_of(members[0], row, table)]
@@ -272,9 +272,10 @@ def _unattributed(table: Table, result: Result) -> str:
 
 def _verdict(table: Table, paper: Numbers, ours: Numbers) -> str:
     pairs = [(p, o) for p, o in zip(paper, ours, strict=True) if p is not None]
-    if any(o is None for _, o in pairs):
+    apart = [abs(o - p) for p, o in pairs if o is not None]
+    if len(apart) < len(pairs):
         return "no score"
-    worst = max(abs(o - p) for p, o in pairs)
+    worst = max(apart)
     # Rounded, because 49.0 - 48.95 is a little more than 0.05 in floating point.
     if round(worst, 6) <= ROUNDING:
         return "reproduced"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from benchmarks.backbones.fine_tuning import fitted
 from benchmarks.core.forecast import memory_lines
@@ -28,7 +28,7 @@ class AerialDetection(Task[S, D]):
     """Faster R-CNN FPN on one data set, under its own score. A subclass opens the data and runs."""
 
     protocol: str
-    configs: Mapping[str, Path]  # by scale
+    configs: ClassVar[Mapping[str, Path]]  # by scale
 
     def suit(self, model: Model, settings: S, scale: str) -> None:
         """A checkpoint whose patches or stages a pyramid takes, at more than one size of images where it is trained."""

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -203,8 +204,12 @@ def require_sound_truth(data: UavdtRoot) -> None:
     for name, length in (data.train | data.test).items():
         size = image_size(data.frame(name, 1))
         for file in truth_files(data.path, name):
-            kept.of(file, lambda file, n=length, s=size: len(read_truth_file(file, n, s)), f" {length} {size}")
+            kept.of(file, partial(_count_truth, length, size), f" {length} {size}")
     kept.save()
+
+
+def _count_truth(length: int, size: tuple[int, ...], file: Path) -> int:
+    return len(read_truth_file(file, length, size))
 
 
 def outside(boxes: np.ndarray, size: tuple[int, ...]) -> np.ndarray:

@@ -62,8 +62,8 @@ class Outcomes:
         """The official precision-recall curve of ``all`` and of each attribute that a scored sequence has."""
         outcomes = self.at[OFFICIAL_IOU]
         groups = {"all": tuple(outcomes), **ATTRIBUTES}
-        groups = {group: [outcomes[name] for name in names if name in outcomes] for group, names in groups.items()}
-        return {group: precision_recall(members) for group, members in groups.items() if members}
+        members = {group: [outcomes[name] for name in names if name in outcomes] for group, names in groups.items()}
+        return {group: precision_recall(found) for group, found in members.items() if found}
 
     def scores(self) -> dict[str, Any]:
         """The result as JSON data; ``AP`` in percent, not rounded, is always by the official rule."""

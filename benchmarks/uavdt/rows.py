@@ -36,7 +36,7 @@ def read_rows(path: str | os.PathLike[str], columns: int, what: str) -> np.ndarr
     rows, text = read_numbers(path, columns, what)
     frames = rows[:, FRAME]
     refuse_row(path, text, (frames < 1) | (frames != np.floor(frames)), "does not begin with a whole number from 1 on")
-    refuse_row(path, text, (rows[:, SIZE] < 0).any(axis=1), "has a negative width or height")
+    refuse_row(path, text, np.any(rows[:, SIZE] < 0, axis=1), "has a negative width or height")
     return rows
 
 
@@ -60,7 +60,7 @@ def read_numbers(path: str | os.PathLike[str], columns: int, what: str) -> tuple
         rows = _read_slowly(path, text, delimiter, columns)
     short = np.full(len(rows), rows.shape[1] < columns)
     refuse_row(path, text, short, f"has {rows.shape[1]} columns, a {what} has {columns} or more")
-    refuse_row(path, text, ~np.isfinite(rows).all(axis=1), "holds a value that is not finite")
+    refuse_row(path, text, ~np.all(np.isfinite(rows), axis=1), "holds a value that is not finite")
     return rows, text
 
 
@@ -91,7 +91,7 @@ def write_detections(path: str | os.PathLike[str], frames: np.ndarray, boxes: np
 
 def _read_slowly(path: Path, text: str, delimiter: str | None, columns: int) -> np.ndarray:
     """What ``loadtxt`` could not read, row by row, until the fault shows (or, with odd white space, none does)."""
-    rows: list[list[float]] = []
+    rows: list[list[float | None]] = []
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
             continue

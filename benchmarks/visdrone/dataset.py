@@ -197,7 +197,7 @@ def left_alone(rows: np.ndarray) -> np.ndarray:
 
 def _thin(rows: np.ndarray) -> np.ndarray:
     """bool ``[N]``: boxes that mmdet leaves out."""
-    return (rows[:, SIZE] < 1).any(axis=1)
+    return np.any(rows[:, SIZE] < 1, axis=1)
 
 
 def _truth(split: Split) -> tuple[dict[str, tuple[int, int]], dict[str, np.ndarray]]:

@@ -70,7 +70,7 @@ def write_detections(
 
 def _read(path: str | os.PathLike[str], columns: int, what: str) -> tuple[np.ndarray, str]:
     rows, text = read_numbers(path, columns, what)
-    refuse_row(path, text, (rows[:, SIZE] < 0).any(axis=1), "has a negative width or height")
+    refuse_row(path, text, np.any(rows[:, SIZE] < 0, axis=1), "has a negative width or height")
     known = np.isin(rows[:, CATEGORY], range(OTHERS + 1))
     refuse_row(path, text, ~known, "has a category (column 6) other than 0 to 11")
     return rows, text
