@@ -159,8 +159,13 @@ def draw_votes(folder: str | os.PathLike[str], extractor: Extractor, entries: Se
     """Write ``folder/<image>.png`` for every usable image of ``entries``, with what its patches vote for at ``k``."""
     names = {index: wnid for wnid, index in extractor.class_index.items()}
     seen: Any = extractor.dataset(entries)  # iterated by its indices
-    items = [(entry, ids, truth) for entry, (_, ids, truth) in zip(entries, seen, strict=True)]
-    items = [item for item in items if item[2] >= 0]
+    items = []
+    for entry, found in zip(entries, seen, strict=True):
+        if isinstance(found, InputError):
+            raise found
+        _, ids, truth = found
+        if truth >= 0:
+            items.append((entry, ids, truth))
     features = extractor.bank([entry for entry, *_ in items], "pictures").whole().to(extractor.device)
     first = class_votes(*nearest(features, bank, k), len(names)).argmax(1).tolist()
     for number, (entry, ids, truth) in enumerate(items):

@@ -176,7 +176,7 @@ def _detects(read: Read, data: CocoRoot, folder: Path, canonical: Path, config: 
         raise InputError(f"{read.file.path} is for images of {own} pixels, and {config.name} has {size}")
     changes = {
         **coco_changes(data, folder),
-        **model_changes(experiment["model"], read.card.architecture),  # type: ignore[arg-type]
+        **model_changes(experiment["model"], read.card.architecture),
         **read.changes,
         "model.backbone.num_heads": None,
     }

@@ -50,7 +50,7 @@ def fit(bank: PatchBank, classes: int, c: float, protocol: Knn, device: torch.de
             loss = loss.detach() + part.detach()
         return loss
 
-    solver.step(closure)  # type: ignore[no-untyped-call]
+    solver.step(closure)
     steps = solver.state[weights].get("n_iter", 0)
     return Linear(weights.detach(), bias.detach()), steps
 

@@ -46,7 +46,7 @@ class Segmentation(Task[S, SegmentationData]):
 
     def settings(self, scale: str) -> S:
         """The protocol's, or for ``mini`` fewer tokens and steps."""
-        return self.by_scale[scale]  # type: ignore[no-any-return]
+        return self.by_scale[scale]
 
     def open(self, data_root: Path, scale: str, settings: S) -> SegmentationData:
         """The data set, checked, with the training images that the settings choose."""
