@@ -204,10 +204,12 @@ def test_configs_find_what_replays_by_name(copies, tmp_path):
     listed = {"images": images, "annotations": [], "categories": [{"id": 1, "name": "a"}]}
     (tmp_path / "listed.json").write_text(json.dumps(listed))
     place = {"ann_file": str(tmp_path / "listed.json"), "data_prefix": {"img": str(copies)}, "pipeline": []}
-    data = DATASETS.build({"type": "ReplayedCoco", "metainfo": {"classes": ("a",)}, "test_mode": True, **place})
-    assert (type(data), data.seed, len(data)) == (mmdet_replay.ReplayedCoco, 0, 2)
+    assert DATASETS.get("ReplayedCoco") is mmdet_replay.ReplayedCoco
+    assert DATA_SAMPLERS.get("NumberedSampler") is mmdet_replay.NumberedSampler
+    assert HOOKS.get("ReplayedSteps") is mmdet_replay.ReplayedSteps
+    data = mmdet_replay.ReplayedCoco(metainfo={"classes": ("a",)}, test_mode=True, **place)
+    assert (data.seed, len(data)) == (0, 2)
     assert data[2 * 7 + 1]["img_id"] == 1
-    assert DATASETS.build({"type": "ReplayedCoco", "seed": 3, **place}).seed == 3
-    assert type(DATA_SAMPLERS.build({"type": "NumberedSampler", "dataset": data})) is mmdet_replay.NumberedSampler
-    assert HOOKS.build({"type": "ReplayedSteps"}).seed == 0
+    assert mmdet_replay.ReplayedCoco(seed=3, **place).seed == 3
+    assert mmdet_replay.ReplayedSteps().seed == 0
     assert mmdet_replay.ReplayedCoco(place["ann_file"], data_prefix=place["data_prefix"], pipeline=[]).seed == 0

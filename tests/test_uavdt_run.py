@@ -4,6 +4,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -127,25 +128,31 @@ def test_the_metric_scores_as_the_files_it_writes(data, tmp_path):
 
 def test_chips_are_quarters_with_their_boxes():
     pytest.importorskip("mmcv.ops", reason="needs mmcv with its operators")
+    from mmdet.registry import METRICS, TRANSFORMS
     from mmdet.structures.bbox import HorizontalBoxes
 
-    from benchmarks.engines.mmdet_uavdt import EvenChips
+    from benchmarks.engines.mmdet_uavdt import EvenChips, UavdtMetric
 
     corners = np.arange(8 * 12).reshape(8, 12, 1).repeat(3, axis=2)
     np.random.seed(0)
-    seen = set()
-    for _ in range(60):
+    seen = Counter()
+    for _ in range(200):
         boxes = HorizontalBoxes(torch.tensor([[1.0, 1, 3, 3], [5, 2, 8, 6]]))
         results = {"img": corners.copy(), "gt_bboxes": boxes, "gt_bboxes_labels": np.array([0, 1])}
         results["gt_ignore_flags"] = np.array([False, False])
         chip = EvenChips("even").transform(results)
         shape, first = chip["img"].shape[:2], int(chip["img"][0, 0, 0])
-        seen.add((shape, first))
+        seen[shape, first] += 1
         if first == 6:  # the upper right quarter holds the part of the second box from x = 6 on, down to y = 4
             assert chip["gt_bboxes"].tensor.tolist() == [[0, 2, 2, 4]]
             assert chip["gt_bboxes_labels"].tolist() == [1]
     quarter = (4, 6)
-    assert seen == {((8, 12), 0), (quarter, 0), (quarter, 6), (quarter, 48), (quarter, 54)}
+    assert set(seen) == {((8, 12), 0), (quarter, 0), (quarter, 6), (quarter, 48), (quarter, 54)}
+    assert all(20 < count < 60 for count in seen.values())  # each as often: 40 of 200
+    results = {"img": corners.copy(), "gt_bboxes": HorizontalBoxes(torch.zeros(0, 4))}
+    results |= {"gt_bboxes_labels": np.zeros(0, int), "gt_ignore_flags": np.zeros(0, bool)}
+    assert all(EvenChips("even").transform(dict(results)) is not None for _ in range(20))  # without objects it is kept
+    assert (METRICS.get("UavdtMetric"), TRANSFORMS.get("EvenChips")) == (UavdtMetric, EvenChips)
     assert EvenChips("none").transform(results) is results
 
 
