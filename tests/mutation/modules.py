@@ -53,7 +53,7 @@ TESTS: dict[str, list[str]] = {
     "benchmarks/engines/mmseg_backbone.py": [*ENGINES, "tests/test_ade20k_data.py"],
     "benchmarks/engines/mmdet_uavdt.py": ["tests/test_uavdt_run.py"],
     "benchmarks/engines/identity.py": ["tests/test_core.py"],
-    "benchmarks/engines/detectron2.py": ["tests/test_schedules.py", "tests/test_chance.py"],
+    "benchmarks/engines/detectron2.py": ["tests/test_detectron2_loop.py", "tests/test_schedules.py"],
     "benchmarks/engines/adaptation.py": ["tests/test_engine_changes.py"],
     "benchmarks/engines/trained.py": ["tests/test_trained.py"],
 }
