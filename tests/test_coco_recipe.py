@@ -68,6 +68,8 @@ def test_another_batch_scales_the_learning_rate_and_says_so():
         resolve(ONE_X, 100, 3, Options(), gpu=True)
     with pytest.raises(InputError, match="no whole number of passes"):
         resolve(ONE_X, 100, 2, Options(per_device=3), gpu=True)
+    with pytest.raises(InputError, match="no whole number of passes of 1 devices with 16 images"):
+        resolve(ONE_X, 100, 1, Options(per_device=16), gpu=True)
     with pytest.raises(InputError, match="needs a GPU"):
         resolve(ONE_X, 100, 1, Options(precision="fp16"), gpu=False)
     with pytest.raises(InputError, match=r"--updates is 0"):
