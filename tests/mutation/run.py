@@ -1,10 +1,10 @@
 """How many mutants the tests kill: `make mutants` for all modules, `make mutants MODULES=pretrain/views.py` for some.
 
 Works in a copy of the repository, so that commands which a test starts run the mutant too. Each module's tests are
-collected and run once as they are, to see which functions each of them calls. A mutant of functions is put into the
-imported module, in a fork; one of constants, defaults or fields is imported anew (``swap.py``). Of the tests those that
-call the changed function run, first those that killed most in least time. A mutant is killed when a test fails, or when
-the tests take ten times as long as before. Tests that do not call the function are not asked, nor those beyond
+collected and run once as they are, to see which functions and lines each of them reaches. A mutant of functions is put
+into the imported module, in a fork; one of constants, defaults or fields is imported anew (``swap.py``). Of the tests
+those that reach the changed line run, first those that killed most in least time. A mutant is killed when a test fails,
+or when the tests take ten times as long as before. Tests that do not reach the line are not asked, nor those beyond
 ``--seconds``: the score can only be too low.
 """
 
@@ -46,8 +46,20 @@ def wilson(killed: int, tried: int, z: float = 1.96) -> tuple[float, float]:
     return middle - half, middle + half
 
 
+def statement(code: str, line: int) -> tuple[int, int]:
+    """First and last line of the innermost statement of ``line``; of one with a body, of its head."""
+    found = (line, line)
+    for node in ast.walk(ast.parse(code)):  # the outer ones come first
+        if isinstance(node, ast.stmt) and node.lineno <= line <= (node.end_lineno or 0):
+            body = getattr(node, "body", None)
+            end = body[0].lineno - 1 if body and line < body[0].lineno else node.end_lineno or 0
+            found = node.lineno, max(end, node.lineno)
+    return found
+
+
 def asked(module: str, code: str, line: int, seen: dict[str, Any]) -> list[str]:
-    """The tests that call the function in which ``line`` lies; for what runs at import, those that use the module."""
+    """The tests that reach the statement of ``line``, else those that call its function; for what runs at import,
+    those that use the module."""
     spans = [
         (min([node.lineno, *(each.lineno for each in node.decorator_list)]), node.end_lineno or 0)
         for node in ast.walk(ast.parse(code))
@@ -56,7 +68,10 @@ def asked(module: str, code: str, line: int, seen: dict[str, Any]) -> list[str]:
     inner = [begin for begin, end in spans if begin <= line <= end]
     tests = seen["tests"]
     if inner and [module, max(inner)] not in seen["at_import"]:
-        return [name for name, test in tests.items() if [module, max(inner)] in test["calls"]]
+        begin, end = statement(code, line)
+        reached = [[f"{module}:", number] for number in range(begin, end + 1)]
+        calls = [name for name, test in tests.items() if [module, max(inner)] in test["calls"]]
+        return [name for name in calls if any(each in tests[name]["calls"] for each in reached)] or calls
     users = [name for name, test in tests.items() if any(file == module for file, _ in test["calls"])]
     return users or list(tests)
 
@@ -154,7 +169,7 @@ def judge(module: str, known: dict[tuple[str, ...], Any], folder: Path, options:
                 left = one.in_place(trials, seen)
                 answer.write_text(json.dumps([seen, left, one.kills, one.alive, [*sys.modules]]))
 
-            Trials(Path().resolve(), work).collect(files)
+            Trials(Path().resolve(), TESTS, work).collect(files)
         except BaseException:
             traceback.print_exc()
         os._exit(0)  # what lies above, such as the removal of the copy, is the parent's

@@ -12,11 +12,12 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
 import pytest
+from swap import name_of
 
 #: A function: its file below the repository, and the line that Python says it begins at.
 Function = tuple[str, int]
@@ -59,20 +60,37 @@ def processor_seconds() -> float:
 class Watch:
     """A pytest plugin: the functions of the repository at ``root`` that each test calls, and its processor seconds.
 
-    What a fixture of a whole file calls counts for every test that asks for it.
+    Of ``modules`` (files below the root) the lines as well, under the file's name with a colon. What a fixture of a
+    whole file calls counts for every test that asks for it.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = f"{root}{os.sep}"
+    def __init__(self, root: Path, modules: Collection[str]) -> None:
+        self.root, self.modules = f"{root}{os.sep}", modules
         self.calls: set[Function] = set()
         self.at_import: set[Function] = set()
         self.fixtures: dict[int, set[Function]] = {}
         self.tests: dict[str, dict[str, Any]] = {}
 
-    def trace(self, frame: Any, event: str, argument: Any) -> None:
+    def trace(self, frame: Any, event: str, argument: Any) -> Any:
         code = frame.f_code
-        if code.co_filename.startswith(self.root):
-            self.calls.add((code.co_filename[len(self.root) :], code.co_firstlineno))
+        if not code.co_filename.startswith(self.root):
+            return None
+        file = code.co_filename[len(self.root) :]
+        self.calls.add((file, code.co_firstlineno))
+        if file not in self.modules:
+            return None
+
+        def line(frame: Any, event: str, argument: Any) -> Any:
+            self.calls.add((f"{file}:", frame.f_lineno))
+            return line
+
+        return line
+
+    def forget(self) -> None:
+        """Clear what the modules keep: a test is to call what it asks for."""
+        for file in self.modules:
+            for kept in vars(sys.modules.get(name_of(Path(file)), object)).values():
+                getattr(kept, "cache_clear", int)()
 
     def begin(self) -> None:
         sys.settrace(self.trace)
@@ -98,6 +116,7 @@ class Watch:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: Any) -> Any:
+        self.forget()
         self.calls, began = set(), processor_seconds()
         result = yield
         used = {id(each) for several in item._fixtureinfo.name2fixturedefs.values() for each in several}
@@ -127,8 +146,8 @@ class Trials:
     Everything is imported then. What runs, runs in forks, which leave this process as it is.
     """
 
-    def __init__(self, root: Path, work: Callable[[Trials], None]) -> None:
-        self.watch, self.work = Watch(root), work
+    def __init__(self, root: Path, modules: Collection[str], work: Callable[[Trials], None]) -> None:
+        self.watch, self.work = Watch(root, modules), work
         self.items: dict[str, Any] = {}
         self.failed: list[str] = []
 
