@@ -87,7 +87,7 @@ def _mean_and_std(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
 class ViewsDataset(Dataset):
     """``(epoch, index)`` -> :class:`Views`, or (path, reason) when the image cannot be decoded."""
 
-    def __init__(self, config: Config, augment_later: bool = False) -> None:
+    def __init__(self, config: Config, augment_later: bool) -> None:
         self.images = open_images(config.data.root)
         self.seed = config.run.seed
         self.maker = ViewMaker(

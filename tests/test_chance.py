@@ -97,6 +97,9 @@ def test_a_step_has_the_same_images_however_it_is_shared_out(world, parts, batch
     # In order: process by process, part by part; the rest of 29 is left out.
     assert np.concatenate(steps).tolist() == np.random.default_rng((5, 2)).permutation(29)[:24].tolist()
     assert [flat(step) for step in steps_of(world, parts, batch, epoch=2, first=1)] == steps[1:]
+    run = SimpleNamespace(batch=batch, accumulate=parts, seed=5)
+    begun = iter(EpochBatches(29, SimpleNamespace(run=run), 0, world))  # where nobody says which, the first epoch
+    assert {number for number, _ in next(begun)} == {0}
     assert flat(steps_of(world, parts, batch, epoch=3)[0]) != steps[0]
     assert flat(steps_of(world, parts, batch, epoch=2, seed=6)[0]) != steps[0]
 
