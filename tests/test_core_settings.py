@@ -196,6 +196,10 @@ def test_what_was_read_is_kept_until_the_file_is_another(tmp_path, monkeypatch):
         return value
 
     assert [kept(), kept(), len(read)] == ["12345", "12345", 1]
+    (written,) = (tmp_path / "cache" / "words").iterdir()
+    before = written.stat()
+    kept()
+    assert written.stat() == before  # what is not new is not written again
     os.utime(file, ns=(1, 1))
     assert (kept(), len(read)) == ("12345", 2)
     stamp = file.stat()

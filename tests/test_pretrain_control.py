@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tiny_step import MODEL, VALUES, batch
 
 from benchmarks.backbones import load_backbone
 from benchmarks.errors import InputError
@@ -143,6 +144,19 @@ def test_the_loss_is_dinos_formula(teachers):
     assert losses.total.item() == pytest.approx(torch.stack(terms).mean().item(), rel=1e-5)
     objective.move_center(statistics)
     torch.testing.assert_close(objective.center, 0.9 * center + 0.1 * teacher.mean(dim=0, keepdim=True))
+
+
+def test_the_controls_student_drops_paths_as_the_batch_was_drawn():
+    torch.manual_seed(0)
+    student, teacher = InstanceNetwork(MODEL, drop_path=0.5), InstanceNetwork(MODEL).requires_grad_(False)
+    whole = batch(3)
+    without = whole._replace(draws=[torch.ones_like(draws) for draws in whole.draws])  # nothing is dropped
+    losses = [
+        Step(student, teacher, Objective(MODEL.clusters, volume_term=False)).backward([each], VALUES, [1.0])[0].total
+        for each in (whole, whole, without)
+    ]
+    assert torch.equal(losses[0], losses[1])
+    assert not torch.isclose(losses[0], losses[2])
 
 
 CONFIG = """

@@ -131,6 +131,24 @@ def test_centred_retrieval_asks_without_the_places_of_each_views_own_grid():
     torch.testing.assert_close(losses.total, expected.total.detach())
 
 
+def test_positives_in_place_are_the_teachers_at_the_queries_own_places():
+    step, whole = step_of(), batch(3)
+    values = dataclasses.replace(VALUES, in_place=True)
+    losses, _ = step.backward([whole], values, [1.0])
+    logits = step.teacher.answer_in_place(whole.teacher, whole.views, whole.queries, whole.boxes)
+    found = step.student(whole.views, whole.queries, values.sa_temperature)
+    expected, _ = step.objective(
+        found.tokens, found.modes, found.logits, logits, values.teacher_temp, values.coefficients
+    )
+    torch.testing.assert_close(losses.total, expected.total.detach())
+    retrieved, _ = step_of().backward([whole], VALUES, [1.0])
+    assert not torch.isclose(losses.inter, retrieved.inter)
+
+
+def test_what_a_step_does_where_nothing_is_said():
+    assert (VALUES.own_share, VALUES.in_place, VALUES.centred, VALUES.both_globals) == (1.0, False, False, False)
+
+
 @pytest.mark.parametrize(("clip", "longest"), [(1e-3, 1e-3), (0.0, None), (1e9, None)])
 def test_the_steps_own_clip(clip, longest):
     step = step_of()

@@ -63,4 +63,4 @@ class Attribution:
 def _data_set(name: str) -> str:
     """A data set's name without its spellings."""
     plain = re.sub(r"[^a-z0-9]", "", name.lower())
-    return re.sub(r"^(?:imagenet|ilsvrc2012|ilsvrc|in)(?=\d|$)", "in", plain).replace("in22k", "in21k") or plain
+    return re.sub(r"^(?:imagenet|ilsvrc2012|ilsvrc|in)(?=\d|$)", "in", plain).replace("in22k", "in21k")
