@@ -188,6 +188,9 @@ def test_a_mean_and_a_share_have_the_intervals_of_theory():
     assert high - low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.08)
     low, high = bootstrap.of_share("images", 1000, {"p": 30.0})["values"]["p"]
     assert high - low == pytest.approx(2 * 196 * np.sqrt(0.3 * 0.7 / 1000), rel=0.08)
+    assert bootstrap.of_share("images", 1, {"p": 100.0}) == {}
+    assert set(bootstrap.of_share("images", 2, {"p": 50.0})["values"]) == {"p"}
+    assert bootstrap.of_share("images", 5, {})["values"] == {}
     again = bootstrap.of_mean("images", {"m": values})
     assert again == bootstrap.of_mean("images", {"m": values})
     assert bootstrap.of_mean("images", {"m": values[:1]}) == {}
