@@ -56,3 +56,29 @@ def test_a_detection_takes_the_best_that_is_free():
     assert found.found.all()
     loose = match(truth, boxes, np.array([0.1, 0.5, 0.9, 0.4, 0.8]), iou=0.25)
     assert loose.hits.tolist() == [True, True, False, True, False]  # 4 of 16 rows are shared
+
+
+@pytest.mark.parametrize("iou", [0.3, 0.5, 0.7])
+def test_the_pairs_that_overlap_are_those_of_looking_at_all(iou):
+    rng = np.random.default_rng(0)
+
+    def boxes(count):
+        return np.column_stack(
+            [rng.integers(1, 4, count), rng.integers(-20, 40, (count, 2)), rng.integers(1, 30, (count, 2))]
+        )
+
+    a, b = boxes(600).astype(float), boxes(600).astype(float)
+    # The widest neighbour, and the furthest to the left and to the right, that still overlap enough.
+    a = np.vstack([a, rows((9, 0, 0, 100, 10), (9, 0, 50, 100, 10))])
+    b = np.vstack([b, rows((9, 0, 0, 100 / iou - 1e-6, 10), (9, 100 - 100 / iou + 1e-6, 50, 100 / iou - 1e-6, 10))])
+    low, high = (
+        np.maximum(a[:, None, 1:3], b[None, :, 1:3]),
+        np.minimum(a[:, None, 1:3] + a[:, None, 3:5], b[None, :, 1:3] + b[None, :, 3:5]),
+    )
+    shared = np.where((high > low).all(-1), (high - low).prod(-1), 0.0)
+    overlap = shared / (a[:, None, 3:5].prod(-1) + b[None, :, 3:5].prod(-1) - shared)
+    wanted = np.argwhere((overlap >= iou) & (a[:, None, 0] == b[None, :, 0]))
+    i, j, found = scoring._overlapping(a, b, iou)
+    assert len(wanted) > 20
+    assert [list(pair) for pair in sorted(zip(i.tolist(), j.tolist(), strict=True))] == wanted.tolist()
+    assert np.array_equal(found, overlap[i, j])
