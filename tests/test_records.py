@@ -67,6 +67,9 @@ def test_older_versions_are_read_and_a_newer_one_is_refused(tmp_path):
     stored, record = json.loads(old.read_text()), read_result(old)
     assert stored["record_version"] == 1
     assert (record.record_version, record.job, record.interval, record.task) == (RECORD_VERSION, "", {}, "")
+    assert (record.task_version, record.settings) == (0, {})  # what nobody noted is no version of a task
+    with pytest.raises(InputError, match=r"^record .*none\.json"):
+        read_result(tmp_path / "none.json")
     assert record.whose.method == ""  # nobody said whose weights they were
     kept = {k: v for k, v in record.to_dict().items() if k in stored and k not in ("record_version", "data", "code")}
     assert kept == {k: v for k, v in stored.items() if k not in ("record_version", "data", "code")}
