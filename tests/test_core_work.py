@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from cheap_jobs import Nobodys, good_model, planned, request
@@ -60,12 +61,14 @@ def test_a_process_for_every_missing_job(model, tmp_path, monkeypatch, capsys, t
             report(command, error)
 
     monkeypatch.setattr(runner, "run_here", run_here)
+    clock = iter((0.0, 18.0, 600.0, 600.0))
+    monkeypatch.setattr(runner, "time", SimpleNamespace(monotonic=clock.__next__))
     assert run_missing(asked, jobs, out) == {jobs[0]: "it is broken", jobs[1]: "ended without a record"}
     assert started == [at_once]
     said = capsys.readouterr().err.splitlines()
-    assert said[0].startswith("[1/2, 0.")
+    assert said[0].startswith("[1/2, 0.3 min] ")
     assert said[0].endswith(f"{jobs[0].label} failed: it is broken")
-    assert said[1].startswith("[2/2, ")
+    assert said[1].startswith("[2/2, 10.0 min] ")
     work(jobs[0], out)
     monkeypatch.setattr(runner, "run_here", lambda commands, *_: started.append([c.label for c in commands]))
     run_missing(asked, jobs, out)
@@ -155,6 +158,16 @@ def test_what_a_task_is_where_it_does_not_say():
     assert Place(tmp := Path("x")) == Place(tmp, "auto", Launch(), 0, True)
     assert (Task.version, Task.seeded, Task.needs, Task.mini_minutes) == (1, True, "features", 1.0)
     assert (Task.engine, Task.shared_by, Task.frozen_task, Task.free) == (None, "nobody", None, ())
+
+
+def test_a_job_shows_its_progress_unless_told_not_to(model, tmp_path, monkeypatch):
+    (job,), shown, right = planned(model, tmp_path), [], Cheap.run
+    monkeypatch.setattr(Cheap, "run", lambda self, *a: shown.append(a[-1].progress) or right(self, *a))
+    work(job, tmp_path / "a")
+    work(job, tmp_path / "b", progress=False)
+    evaluate(model, "cheap", tmp_path, "mini", tmp_path / "c")
+    evaluate(model, "cheap", tmp_path, "mini", tmp_path / "d", progress=False)
+    assert shown == [True, False, True, False]
 
 
 def test_what_is_recorded_is_not_done_again(model, tmp_path, monkeypatch, capsys):

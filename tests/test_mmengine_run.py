@@ -128,6 +128,18 @@ def test_a_config_is_read_anew_when_it_or_its_base_changes_and_each_reader_has_a
         mmengine_run.read_config(tmp_path / "none.py")
 
 
+def test_a_plan_imports_nothing_that_is_for_a_run(tmp_path):
+    (tmp_path / "own.py").write_text('custom_imports = dict(imports=["no_such_module"], allow_failed_imports=False)\n')
+    assert mmengine_run.read_config(tmp_path / "own.py")["custom_imports"]["imports"] == ["no_such_module"]
+    with pytest.raises(ImportError):
+        mmengine_run.run_config(tmp_path / "own.py")
+
+
+def test_the_innermost_error_is_the_line():
+    assert mmengine_run.own_line(InputError("InputError: a\nbenchmarks.errors.InputError: b")) == "b"
+    assert mmengine_run.own_line(InputError(" c ")) == "c"
+
+
 def test_what_is_not_installed_is_named():
     mmengine_run.require_installed("torch", "numpy")
     with pytest.raises(
@@ -174,6 +186,19 @@ def detecting(samples, masks):
     model = SimpleNamespace(test_step=lambda batch: [one(image) for image in batch])
     model.eval = lambda: model
     return SimpleNamespace(model=model, build_dataloader=lambda config: Loader(config["batches"])), mask
+
+
+@pytest.mark.parametrize("progress", [True, False])
+def test_detections_have_a_bar_where_it_is_asked_for(capsys, progress):
+    runner, _ = detecting({1: []}, False)
+    assert mmdet.detect(runner, {"batches": [[1]]}, **({} if progress else {"progress": False})) == []
+    assert ("detections" in capsys.readouterr().err) == progress
+
+
+def test_the_other_processes_get_no_detections(monkeypatch):
+    runner, _ = detecting({1: [((0, 0, 1, 1), 0.25, 0)]}, False)
+    monkeypatch.setattr("mmengine.dist.collect_results", lambda found, size: None)
+    assert mmdet.detect(runner, {"batches": [[1]]}, progress=False) == []
 
 
 @pytest.mark.parametrize("masks", [True, False])
