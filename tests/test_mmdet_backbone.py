@@ -8,7 +8,7 @@ import torch
 from checkpoint_files import RESNET, random_tensors
 
 from benchmarks.checkpoints.canonical import write_canonical
-from benchmarks.checkpoints.card import SIZE_RESIZE, Architecture, Card
+from benchmarks.checkpoints.card import SIZE_RESIZE, Architecture, Card, TimmArchitecture
 from benchmarks.controls import write_random_control
 from benchmarks.errors import InputError
 
@@ -146,6 +146,31 @@ def test_the_maps_are_those_of_the_taps(tmp_path):
             every = made.vit.forward_intermediates(images, norm=False, intermediates_only=True)
         for index, tapped in zip(taps or [0, 2, 3, 5], found[str(taps)], strict=True):
             assert torch.equal(tapped, every[index])
+
+
+@pytest.mark.parametrize(("patches", "side"), [("resample", 16), ("pad", 14)])
+def test_patches_that_fit_no_stride(tmp_path, patches, side):
+    there = of_backbones()
+    write_random_control(tmp_path / "odd.safetensors", 0, dataclasses.replace(TINY, patch_size=14, image_size=56))
+    made = there.CanonicalViT(str(tmp_path / "odd.safetensors"), norm="BN", patches=patches)
+    made.init_weights()
+    assert (made.patch, made.differences()) == (side, [])
+
+
+def test_timms_networks_of_stages_are_taken_and_its_vits_are_not(monkeypatch):
+    there = of_backbones()
+    swin = TimmArchitecture("swin", {}, 64, 4, (8, 16, 32, 64), (4, 8, 16, 32))
+    monkeypatch.setattr(there, "build", lambda card, rate: torch.nn.Linear(1, 1))
+    monkeypatch.setattr(there, "prepared_card", lambda *_: Card("test", swin, SIZE_RESIZE))
+    assert there.CanonicalStages("x").card.architecture is swin
+    with pytest.raises(InputError, match="is a timm of stages, but this detector is for a ViT"):
+        there.CanonicalViT("x")
+    with pytest.raises(InputError, match="is a timm, but this detector is for a ResNet"):
+        there.CanonicalResNet("x")
+    vit = dataclasses.replace(swin, widths=(64,), strides=(16,))
+    monkeypatch.setattr(there, "prepared_card", lambda *_: Card("test", vit, SIZE_RESIZE))
+    with pytest.raises(InputError, match="is a timm of one stride, but this detector is for networks of stages"):
+        there.CanonicalStages("x")
 
 
 def test_networks_of_stages_get_the_drop_path_asked_for(resnet, monkeypatch):
