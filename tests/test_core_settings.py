@@ -111,6 +111,10 @@ def test_what_a_run_was_told_and_its_protocol_is_not():
         older = {other: value for other, value in {**usual, "protocol": protocol}.items() if other != name}
         found = departures(result("davis", {}, scale="mini", task="davis", settings=older))
         assert found == (() if name == "protocol" else ("protocol.radius 99",)), name
+    *others, last = usual
+    for name in others:  # nor one that comes after it
+        older = {other: value for other, value in {**usual, last: "another"}.items() if other != name}
+        assert departures(result("davis", {}, scale="mini", task="davis", settings=older)) == (f"{last} another",)
     assert departures(result("davis", {}, scale="mini", task="davis", settings={})) == ()
     assert departures(result("davis", {}, scale="mini", task="nobody's", settings={"frames": 3})) == ()
     coco = task_named("coco-mask-rcnn")
