@@ -120,6 +120,7 @@ def test_mixed_attention_is_the_mixture_of_materialised_attentions():
     own = (0.5 * queries @ copied.transpose(1, 2)).softmax(dim=-1)
     torch.testing.assert_close(retrieve_positives(queries, tokens, 0.5), own @ copied)
     torch.testing.assert_close(mean_shift(queries, copied, 0.5), own @ copied)
+    torch.testing.assert_close(retrieve_positives(queries, tokens, 0.5, other), own @ copied)  # all of it its own
     mixed = retrieve_positives(queries, tokens, 0.5, other, 0.3)
     torch.testing.assert_close(mixed, (0.3 * own + 0.7 * other) @ copied)
 
@@ -134,6 +135,10 @@ def test_projected_positions_are_found_in_the_teachers_grid():
     torch.testing.assert_close(found[0], torch.tensor([[0.5 / 6, 0.5 / 6], [5.5 / 6, 5.5 / 6]]))
     expected = [[0.25 + 0.5 * 5.5 / 6, 0.25 + 0.25 * 0.5 / 6], [0.25 + 0.5 * 0.5 / 6, 0.25 + 0.25 * 5.5 / 6]]
     torch.testing.assert_close(found[1], torch.tensor(expected))
+    # Nearer to the edge than the outer tokens' centres: these tokens themselves.
+    edges = torch.tensor([[0.0, 0.0, 0.1, 0.1], [0.9, 0.9, 1.0, 1.0]])
+    found = project_positions(torch.tensor([[0], [35]]), edges, tokens, side=6)
+    torch.testing.assert_close(found[:, 0], torch.tensor([[0.5 / 6, 0.5 / 6], [5.5 / 6, 5.5 / 6]]))
 
 
 def test_positives_in_place_with_equal_views_are_the_tokens_themselves():

@@ -225,6 +225,24 @@ def test_every_window_gives_one_query(side, window, random_token):
         assert corners == ({(r, c) for r in (0, spare) for c in (0, spare)} if spare else {(0, 0)})
 
 
+def test_a_random_token_is_anywhere_in_its_window_and_each_window_draws_for_itself():
+    seen = np.concatenate([grid_queries(6, 3, np.random.default_rng(seed), True)[None] for seed in range(300)])
+    places = np.stack([seen // 6 % 3, seen % 6 % 3])  # [row or column, seed, window]
+    counts = np.bincount((places[0] * 3 + places[1]).ravel(), minlength=9)
+    assert np.all(abs(counts - 1200 / 9) < 4 * math.sqrt(1200 / 9 * 8 / 9))
+    for axis in places:  # two windows agree as often as chance has it
+        assert 0.2 < (axis[:, :1] == axis[:, 1:]).mean() < 0.47
+
+
+def test_a_maker_keeps_and_postpones_nothing_where_it_is_not_told():
+    image = scene()
+    made = ViewMaker(
+        ModelConfig(image_size=32, patch_size=8, depth=2), ViewsConfig(local_size=16, global_window=2, local_window=1)
+    )(image, np.random.default_rng(0))
+    assert (made.plain, made.drawn) == ([], [])
+    assert len(made.draws) == len(made.student)
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 50), (400, 3), (224, 224)])
 def test_a_crop_fits_into_any_image(shape):
     for seed in range(20):

@@ -22,7 +22,7 @@ TESTS: dict[str, list[str]] = {
         "tests/test_visdrone_scoring.py",
     ],
     "benchmarks/davis/propagation.py": ["tests/test_davis_propagation.py", "tests/test_davis_protocols.py"],
-    "benchmarks/davis/scoring.py": ["tests/test_davis_rules.py", "tests/test_davis.py"],
+    "benchmarks/davis/scoring.py": ["tests/test_davis_rules.py", "tests/test_davis.py", "tests/test_davis_data.py"],
     "benchmarks/core/job.py": CORE,
     "benchmarks/core/settings.py": CORE,
     "benchmarks/core/data.py": CORE,
