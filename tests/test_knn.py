@@ -132,6 +132,13 @@ def test_a_class_without_a_vote_has_no_rank_but_in_the_published_measure():
     assert count_right(nothing, torch.tensor([2]), 9)["top5_official"] == 1
 
 
+def test_a_class_that_the_bank_has_not_is_ranked_too():
+    features, labels = random_bank(18)
+    queries = features[:9].unflatten(0, (1, 9))
+    found = vote_with_bank(MemoryBank(features, torch.zeros_like(labels)), queries, torch.tensor([1]), (9,))
+    assert {name: found[name]["9"] for name in MEASURES} == dict.fromkeys(MEASURES, 0.0) | {"top5_official": 100.0}
+
+
 def test_images_are_counted_in_parts_and_every_k_of_one_search(monkeypatch):
     features, labels = random_bank(72)
     images, targets = random_bank(7 * 9, seed=1)[0].unflatten(0, (7, 9)), torch.arange(7)

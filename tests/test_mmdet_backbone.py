@@ -204,6 +204,8 @@ def test_options_of_vitdets_backbone(checkpoint):
         "norm.weight", "norm.bias", "cls_token",
     }  # fmt: skip
     assert not [name for name in plain.vit.state_dict() if ".rel_pos_" in name]
+    table = CanonicalViTDet(checkpoint, relative_positions=True).vit.blocks[0].attn.rel_pos_h
+    assert len(table) == 2 * 1024 // 16 - 1  # ViTDet's images of 1024 pixels, where nothing is said
     windowed = CanonicalViTDet(checkpoint, image_size=64, window=2, global_attention=False)
     assert [block.attn.window for block in windowed.vit.blocks] == [2, 2, 2, 2]
     assert CanonicalViTDet(checkpoint, image_size=64, global_attention=False).vit.blocks[0].attn.window == 14
