@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -54,9 +53,9 @@ def small_vit(seed: int, architecture: Architecture = SMALL_VIT) -> HouseViT:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module = HouseViT(architecture, DINO_RESIZE)
-    if architecture.position == "sincos-mae" and (table := module.pos_embed) is not None:
-        table.data.copy_(sincos_mae(architecture.embed_dim, architecture.grid))
-        table.requires_grad_(False)
+    if architecture.position == "sincos-mae":
+        module.pos_embed.data.copy_(sincos_mae(architecture.embed_dim, architecture.grid))
+        module.pos_embed.requires_grad_(False)
     return module
 
 
@@ -116,8 +115,7 @@ def train_positive_control(seed: int, steps: int, pictures: int, batch: int = 32
     module = small_vit(seed).train()
     for block in module.blocks:
         # At 144 tokens the fused kernel's backward pass on a CPU takes longer than all else together.
-        attention: Any = block.attn
-        attention.fused_attn = False
+        block.attn.fused_attn = False
     side, patch = SMALL_VIT.image_size, SMALL_VIT.patch_size
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -287,15 +287,20 @@ def test_an_image_out_of_the_aspect_range_gives_its_middle_after_ten_tries(shape
     assert not rng.values
 
 
-def test_what_a_batch_holds(tmp_path):
-    for index in range(2):
-        Image.fromarray(scene(index)).save(tmp_path / f"{index}.png")
-    config = Config(
+def pictures_and_config(root, count, local_views=1, **options):
+    """So many pictures in ``root``, and a config of tiny views of them."""
+    for index in range(count):
+        Image.fromarray(scene(index)).save(root / f"{index}.png")
+    return Config(
         ModelConfig(image_size=32, patch_size=8, depth=2),
-        DataConfig(str(tmp_path), workers=0),
-        ViewsConfig(local_size=16, global_window=2, local_window=1, local_views=3),
-        run=RunConfig(batch=2),
+        DataConfig(str(root), workers=0),
+        ViewsConfig(local_size=16, global_window=2, local_window=1, local_views=local_views),
+        **options,
     )
+
+
+def test_what_a_batch_holds(tmp_path):
+    config = pictures_and_config(tmp_path, 2, local_views=3, run=RunConfig(batch=2))
     loader, sampler = make_loader(config, 0, 1, torch.device("cpu"))
     sampler.start(0, 0)
     ((batch, broken),) = loader
@@ -310,15 +315,7 @@ def test_what_a_batch_holds(tmp_path):
 
 
 def test_one_image_is_a_batch_too_and_a_teacher_that_is_seen_twice_is_drawn_for_twice(tmp_path):
-    for index in range(2):
-        Image.fromarray(scene(index)).save(tmp_path / f"{index}.png")
-    config = Config(
-        ModelConfig(image_size=32, patch_size=8, depth=2),
-        DataConfig(str(tmp_path), workers=0),
-        ViewsConfig(local_size=16, global_window=2, local_window=1, local_views=1),
-        objective=ObjectiveConfig(both_globals=True),
-        run=RunConfig(batch=1),
-    )
+    config = pictures_and_config(tmp_path, 2, objective=ObjectiveConfig(both_globals=True), run=RunConfig(batch=1))
     loader, sampler = make_loader(config, 0, 1, torch.device("cpu"))
     sampler.start(0, 0)
     first, _ = loader
@@ -327,14 +324,7 @@ def test_one_image_is_a_batch_too_and_a_teacher_that_is_seen_twice_is_drawn_for_
 
 
 def test_steps_go_on_from_any_step_to_any_step(tmp_path):
-    for index in range(5):
-        Image.fromarray(scene(index)).save(tmp_path / f"{index}.png")
-    config = Config(
-        ModelConfig(image_size=32, patch_size=8, depth=2),
-        DataConfig(str(tmp_path), workers=0),
-        ViewsConfig(local_size=16, global_window=2, local_window=1, local_views=1),
-        run=RunConfig(batch=1, accumulate=2),
-    )
+    config = pictures_and_config(tmp_path, 5, run=RunConfig(batch=1, accumulate=2))
 
     def teachers(step, end):
         loader, _ = make_loader(config, 0, 1, torch.device("cpu"))

@@ -41,9 +41,9 @@ class Head(nn.Module):
         self.dropout = nn.Dropout2d(dropout)
         self.norm = nn.BatchNorm2d(width) if batch_norm else nn.Identity()
         self.conv = nn.Conv2d(width, classes, 1)
-        if not plain and self.conv.bias is not None:  # NeCo keeps torch's own initialisation
+        if not plain:  # NeCo keeps torch's own initialisation
             nn.init.normal_(self.conv.weight, std=0.01)
-            nn.init.zeros_(self.conv.bias)
+            nn.init.zeros_(self.conv.bias)  # type: ignore[arg-type]  # it has one
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Features ``[B, D, h, w]`` -> logits ``[B, C, h, w]``."""
